@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# Spandrel: `make help` lists the targets. Everything that is made goes below
+# $(O); the source tree may be read-only.
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+SRC := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+ifneq ($(SRC),$(CURDIR))
+VPATH := $(SRC)
+endif
+O ?= build
+override O := $(abspath $(O))
+export O SRC
+
+# ---- architecture ---------------------------------------------------------
+HOST_ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
+ARCH ?= $(HOST_ARCH)
+ifeq ($(filter $(ARCH),x86_64 arm64),)
+$(error ARCH=$(ARCH) is not known: use x86_64 or arm64)
+endif
+triplet := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-linux-gnu
+CROSS_COMPILE ?= $(if $(filter-out $(HOST_ARCH),$(ARCH)),$(triplet)-)
+CC := $(CROSS_COMPILE)gcc
+AR := $(CROSS_COMPILE)gcc-ar
+STRIP := $(CROSS_COMPILE)strip
+PYTHON := python3
+B := $(O)/$(ARCH)
+
+# ---- quiet output ---------------------------------------------------------
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(patsubst $(O)/%,%,$(2))')
+
+# ---- configuration (Kconfig) ----------------------------------------------
+KCONFIG_GOALS := defconfig menuconfig savedefconfig
+NOCONFIG_GOALS := $(KCONFIG_GOALS) deps help clean
+goals := $(or $(MAKECMDGOALS),all)
+kconf = mkdir -p $(B)/include/config $(B)/include/generated && \
+	cd $(B) && srctree=$(SRC) $(1) $(SRC)/Kconfig
+
+ifneq ($(filter-out $(NOCONFIG_GOALS),$(goals)),)
+-include $(B)/include/config/auto.conf
+endif
+
+# ---- flags ----------------------------------------------------------------
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wundef -Wvla -Wcast-qual -Wformat=2 -Wswitch-enum \
+	-Wpointer-arith -Wwrite-strings -Werror
+CFLAGS ?= -O2 -g
+CPPFLAGS_ALL = -I$(SRC) -I$(B) -include $(B)/include/generated/autoconf.h \
+	-D_GNU_SOURCE $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu11 $(WARN) -fno-strict-aliasing -fstack-protector-strong \
+	-ffunction-sections -fdata-sections -pthread $(CFLAGS)
+LDFLAGS_ALL = -static -Wl,--gc-sections -pthread $(LDFLAGS)
+LDLIBS := -lfdt -lzstd -lz
+# Debian's libfdt-dev cannot be installed for two architectures at once, so
+# the other one's static libraries are unpacked below $(O) (tests/deps).
+ifneq ($(ARCH),$(HOST_ARCH))
+SYSROOT := $(O)/deps/$(ARCH)
+CPPFLAGS_ALL += -isystem $(SYSROOT)/usr/include
+LDFLAGS_ALL += -L$(SYSROOT)/usr/lib/$(triplet)
+endif
+VERSION := $(shell git -C $(SRC) describe --always --dirty 2>/dev/null || echo unknown)
+
+# ---- sources --------------------------------------------------------------
+# Each folder's build.mk adds to obj-y (paths from the top) and may add rules.
+obj-y :=
+include $(SRC)/vmm/build.mk $(SRC)/arch/build.mk $(SRC)/devices/build.mk \
+	$(SRC)/firmware/build.mk
+
+.PHONY: all lib
+all: $(B)/spandrel
+
+$(B)/include/config/auto.conf: $(SRC)/Kconfig $(O)/.deps
+	$(Q)$(call kconf,kconfig-conf $(if $(wildcard $(B)/.config),--oldaskconfig,--alldefconfig)) </dev/null >/dev/null
+	$(Q)$(call kconf,kconfig-conf --silentoldconfig) >/dev/null && touch $@
+
+$(B)/%.o: %.c $(B)/include/config/auto.conf
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $(SRC)/$(patsubst $(SRC)/%,%,$<) -o $@
+
+$(B)/libspandrel.a: $(addprefix $(B)/,$(filter-out vmm/main.o,$(obj-y)))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+lib: $(B)/libspandrel.a
+
+$(B)/spandrel.debug: $(B)/vmm/main.o $(B)/libspandrel.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+$(B)/spandrel: $(B)/spandrel.debug
+	$(call say,STRIP,$@)
+	$(Q)$(STRIP) -o $@ $<
+
+-include $(patsubst %.o,$(B)/%.d,$(obj-y))
+
+# ---- configuration targets ------------------------------------------------
+.PHONY: $(KCONFIG_GOALS)
+defconfig: $(O)/.deps
+	$(Q)$(call kconf,kconfig-conf --alldefconfig) && kconfig-conf --silentoldconfig $(SRC)/Kconfig
+menuconfig: $(O)/.deps
+	$(Q)$(call kconf,kconfig-mconf)
+savedefconfig: $(O)/.deps
+	$(Q)$(call kconf,kconfig-conf --savedefconfig $(B)/defconfig)
+	@echo "wrote $(B)/defconfig"
+
+# ---- what the machine needs -----------------------------------------------
+.PHONY: deps
+deps:
+	$(Q)mkdir -p $(O)
+	$(Q)$(SRC)/tests/deps $(O)
+	$(Q)touch $(O)/.deps
+$(O)/.deps: $(SRC)/tests/deps $(SRC)/tests/hosts/packages
+	$(Q)mkdir -p $(O)
+	$(Q)$(SRC)/tests/deps $(O)
+	$(Q)touch $@
+
+include $(SRC)/tests/build.mk
+
+.PHONY: clean
+clean:
+	$(Q)rm -rf $(O)/x86_64 $(O)/arm64 $(O)/.deps

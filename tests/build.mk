@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests. Every test program and script speaks TAP on standard output;
+# tests/run adds them up and prints "N passed, N failed" last.
+
+# Unit tests: the whole library under ASan + UBSan, one program per suite.
+# Suites named in tsan-suites are built and run a second time under TSan.
+unit-suites := $(patsubst $(SRC)/tests/unit/%.c,%,$(wildcard $(SRC)/tests/unit/test-*.c))
+tsan-suites := $(filter test-bus test-event test-irq test-machine test-chardev \
+	test-virtio-%,$(unit-suites))
+
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g
+SAN_tsan := -fsanitize=thread -O1 -g
+
+# $(1): asan or tsan
+define sanitized
+$(B)/$(1)/%.o: %.c $(B)/include/config/auto.conf
+	$$(call say,CC,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CPPFLAGS_ALL) $$(filter-out -O%,$$(CFLAGS_ALL)) $$(SAN_$(1)) \
+		-MMD -MP -c $$(SRC)/$$(patsubst $$(SRC)/%,%,$$<) -o $$@
+$(B)/$(1)/libspandrel.a: $$(addprefix $(B)/$(1)/,$$(filter-out vmm/main.o,$$(obj-y)))
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+$(B)/$(1)/test-%: $(B)/$(1)/tests/unit/test-%.o $(B)/$(1)/libspandrel.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(SAN_$(1)) -pthread -o $$@ $$^ -lcheck -lsubunit -lrt -lm $$(LDLIBS)
+-include $$(patsubst %.o,$(B)/$(1)/%.d,$$(obj-y)) \
+	$$(patsubst %,$(B)/$(1)/tests/unit/%.d,$$(unit-suites))
+endef
+$(eval $(call sanitized,asan))
+$(eval $(call sanitized,tsan))
+.SECONDARY:
+
+unit-programs := $(addprefix $(B)/asan/,$(unit-suites)) \
+	$(addprefix $(B)/tsan/,$(tsan-suites))
+
+.PHONY: unit
+unit: $(unit-programs)
+	$(Q)$(PYTHON) $(SRC)/tests/run $(unit-programs)

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: the configuration of one machine
+ *
+ * Filled from the command line by the schema table (vmm/schema.h), later from
+ * the REST API by the same table. Plain data; strings are owned by the struct
+ * and freed by vm_config_release(). Field names follow Cloud Hypervisor's
+ * VmConfig.
+ */
+#ifndef VMM_CONFIG_H
+#define VMM_CONFIG_H
+
+#include "vmm/base/types.h"
+
+/** enum char_mode - back end of a serial port or console */
+enum char_mode {
+	CHAR_OFF,
+	CHAR_NULL,
+	CHAR_TTY,
+	CHAR_PTY,
+	CHAR_FILE,
+	CHAR_SOCKET,
+};
+
+struct char_config {
+	enum char_mode mode;
+	char *file;   /* CHAR_FILE: path, created or truncated */
+	char *socket; /* CHAR_SOCKET: UNIX socket path, we listen */
+};
+
+/** enum three_way - on, off, or what the host offers */
+enum three_way { AUTO, ON, OFF };
+
+/** enum tables_choice - which hardware description the guest gets */
+enum tables_choice { TABLES_AUTO, TABLES_ACPI, TABLES_FDT };
+
+/** enum transport_choice - how virtio devices are attached */
+enum transport_choice { TRANSPORT_PCI, TRANSPORT_MMIO };
+
+/** struct topology - threads per core x cores per die x dies per package x
+ * packages; the product is max_vcpus; all 0: one thread, one core, one die per
+ * package */
+struct topology {
+	uint32_t threads_per_core, cores_per_die, dies_per_package, packages;
+};
+
+struct cpus_config {
+	uint32_t boot_vcpus, max_vcpus;
+	struct topology topology;
+	uint32_t max_phys_bits;
+	bool nested;
+	bool sve, pauth;      /* arm64: asked for by features= */
+	enum three_way pmu;   /* arm64 */
+};
+
+struct memory_config {
+	uint64_t size_bytes;
+	bool mergeable, shared, hugepages, prefault, thp;
+	uint64_t hugepage_size_bytes;
+};
+
+struct rng_config {
+	char *src;
+};
+
+struct platform_config {
+	enum tables_choice tables;
+	enum transport_choice transport;
+	char *serial_number, *uuid;
+};
+
+struct vm_config {
+	char *kernel, *initramfs, *cmdline;
+	struct cpus_config cpus;
+	struct memory_config memory;
+	struct char_config serial, console;
+	struct rng_config rng;
+	struct platform_config platform;
+	bool pvpanic;
+	char *hypervisor; /* "auto", "kvm", "mshv", "fake" */
+	char *log_file;
+	unsigned verbosity;
+};
+
+/** vm_config_release - free all strings; accepts a zeroed config */
+void vm_config_release(struct vm_config *c);
+
+#endif

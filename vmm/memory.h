@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: guest RAM
+ *
+ * Guest RAM is a handful of regions, each one host mapping with inaccessible
+ * guard ranges on both sides. Devices never hold pointers into it: they copy
+ * in and out through ram_read() and ram_write(), which check every address,
+ * or pin I/O vectors with ram_pin() for the length of one request.
+ *
+ * Threads: regions are added before the first vCPU runs and stay until the
+ * machine is gone, so all access is lock-free. Guest RAM may change under the
+ * reader at any time: copy once, validate the copy, use the copy.
+ */
+#ifndef VMM_MEMORY_H
+#define VMM_MEMORY_H
+
+#include "vmm/base/diag.h"
+#include "vmm/base/types.h"
+
+#define RAM_REGIONS_MAX 8
+
+/**
+ * struct ram_region - one contiguous range of guest RAM
+ * @gpa: where the guest sees it; page-aligned
+ * @size_bytes: its size; a multiple of the host's page size
+ * @host: where this process sees it
+ */
+struct ram_region {
+	gpa_t gpa;
+	uint64_t size_bytes;
+	uint8_t *host;
+};
+
+/** struct guest_ram - all of a machine's RAM, sorted by address */
+struct guest_ram {
+	struct ram_region region[RAM_REGIONS_MAX];
+	unsigned region_count;
+};
+
+/**
+ * struct ram_options - how RAM is backed (Cloud Hypervisor's --memory keys)
+ * @shared: MAP_SHARED memfd, so that vhost-user back ends can map it
+ * @hugepages: hugetlbfs pages of @hugepage_size_bytes (0: system default)
+ * @prefault: populate all pages now
+ * @thp: ask for transparent huge pages
+ * @mergeable: let KSM merge equal pages
+ */
+struct ram_options {
+	bool shared, hugepages, prefault, thp, mergeable;
+	uint64_t hugepage_size_bytes;
+};
+
+/** ram_init - an empty guest_ram */
+void ram_init(struct guest_ram *ram);
+
+/**
+ * ram_add - map one region; regions must be added in address order
+ * @opt: how it is backed
+ * @d: receives the reason
+ *
+ * Return: 0, -EINVAL (unaligned, overlapping, too many), -ENOMEM.
+ */
+int ram_add(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes,
+	    const struct ram_options *opt, struct diag *d);
+
+/** ram_release - unmap everything; accepts an empty guest_ram */
+void ram_release(struct guest_ram *ram);
+
+/** ram_clear - make all RAM read as zero again, cheaply (machine reset) */
+int ram_clear(struct guest_ram *ram, struct diag *d);
+
+/** ram_size - bytes of RAM in all regions */
+uint64_t ram_size(const struct guest_ram *ram);
+
+/**
+ * ram_read - copy out of guest RAM
+ * @ram: the RAM
+ * @gpa: first byte
+ * @buf: receives @len bytes; untouched on failure
+ * @len: bytes; 0 succeeds if @gpa is RAM or the end of a region
+ *
+ * Return: true, or false if any byte of the range is not RAM. Never crosses
+ * from one region into the next.
+ */
+bool ram_read(const struct guest_ram *ram, gpa_t gpa, void *buf, uint64_t len);
+
+/** ram_write - copy into guest RAM; the mirror of ram_read() */
+bool ram_write(const struct guest_ram *ram, gpa_t gpa, const void *buf,
+	       uint64_t len);
+
+/** ram_fill - set @len bytes of guest RAM to @value; returns like ram_read() */
+bool ram_fill(const struct guest_ram *ram, gpa_t gpa, uint8_t value,
+	      uint64_t len);
+
+/**
+ * ram_pin - a host pointer to a range of guest RAM, for I/O vectors
+ *
+ * The only way to a pointer into guest RAM. The pointer is valid until the
+ * machine is released; what it points to may change at any time.
+ *
+ * Return: the pointer, or NULL if any byte of the range is not RAM.
+ */
+void *ram_pin(const struct guest_ram *ram, gpa_t gpa, uint64_t len);
+
+#endif

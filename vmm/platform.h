@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: the platform description: what the guest's machine consists of
+ *
+ * One plain structure that says where everything is. arch fills in CPUs, RAM,
+ * windows and the interrupt controller; each device adds itself through its
+ * describe() hook. Everything that tells the guest about its machine (FDT,
+ * ACPI, SMBIOS, CPUID, MPIDR) is generated from this and nothing else, so the
+ * tables of any configuration can be built on any host.
+ *
+ * Threads: filled by the main thread while the machine is built, then const.
+ */
+#ifndef VMM_PLATFORM_H
+#define VMM_PLATFORM_H
+
+#include "vmm/base/diag.h"
+#include "vmm/base/types.h"
+#include "vmm/config.h"
+
+#define PLAT_RAM_MAX	 4
+#define PLAT_DEVICES_MAX 64
+#define PLAT_RANGES_MAX	 3
+#define PLAT_PROPS_MAX	 6
+#define PLAT_REDIST_MAX	 2
+
+enum plat_bus { PLAT_MMIO, PLAT_PIO };
+
+/** struct plat_range - addresses; @size_bytes 0 means absent */
+struct plat_range {
+	enum plat_bus bus;
+	uint64_t base;
+	uint64_t size_bytes;
+};
+
+/** struct plat_irq - wire @pin (IOAPIC pin, or SPI number from 0), active
+ * high; @level or rising edge */
+struct plat_irq {
+	uint32_t pin;
+	bool level;
+};
+
+/** enum plat_prop_kind - PROP_CLOCK: @u32 references to the 24 MHz APB clock,
+ * @str is clock-names (u32 names, NUL-separated) */
+enum plat_prop_kind { PROP_FLAG, PROP_U32, PROP_STRING, PROP_CLOCK };
+
+/** struct plat_prop - an FDT property beyond compatible, reg, interrupts */
+struct plat_prop {
+	const char *name;
+	enum plat_prop_kind kind;
+	uint32_t u32;
+	const char *str;
+};
+
+/**
+ * enum plat_role - what a generator must know beyond "a device is there"
+ * @PLAT_PLAIN: a device node is all
+ * @PLAT_CONSOLE: stdout-path, SPCR, DBG2
+ * @PLAT_PCI_HOST: described by struct plat_pci
+ * @PLAT_GED: ACPI generic event device; irq[0] = power button
+ * @PLAT_RESET_SLEEP: FADT reset, sleep control and status register
+ * @PLAT_PM_TIMER: FADT X_PM_TMR_BLK
+ * @PLAT_POWER_GPIO: GPIO controller whose line 3 is the power key
+ */
+enum plat_role {
+	PLAT_PLAIN,
+	PLAT_CONSOLE,
+	PLAT_PCI_HOST,
+	PLAT_GED,
+	PLAT_RESET_SLEEP,
+	PLAT_PM_TIMER,
+	PLAT_POWER_GPIO,
+};
+
+/**
+ * struct plat_dev - one device
+ * @role: see enum plat_role
+ * @name: FDT node name without unit address: "serial", "rtc"
+ * @compatible: FDT compatible list: strings separated by NUL, the list ended
+ *	by an empty string; NULL: not in the FDT
+ * @hid: ACPI _HID ("PNP0501", "ARMH0011", "LNRO0005"); NULL: not in the DSDT
+ * @uid: ACPI _UID, unique per @hid
+ * @range: addresses, @range_count of them
+ * @irq: wires, @irq_count of them
+ * @prop: more FDT properties, @prop_count of them
+ *
+ * All strings are literals or live as long as the device.
+ */
+struct plat_dev {
+	enum plat_role role;
+	const char *name;
+	const char *compatible;
+	const char *hid;
+	uint32_t uid;
+	struct plat_range range[PLAT_RANGES_MAX];
+	unsigned range_count;
+	struct plat_irq irq[2];
+	unsigned irq_count;
+	struct plat_prop prop[PLAT_PROPS_MAX];
+	unsigned prop_count;
+};
+
+/**
+ * struct plat_cpu - one possible vCPU
+ * @hw_id: APIC id (x86_64) or MPIDR affinity bits (arm64)
+ * @thread, @core, @die, @package: position in the topology, each counted
+ *	within its parent
+ * @node: NUMA node
+ */
+struct plat_cpu {
+	uint64_t hw_id;
+	uint32_t thread, core, die, package;
+	uint32_t node;
+};
+
+enum plat_intc_kind { INTC_APIC, INTC_GICV3, INTC_GICV2, INTC_FAKE };
+
+/**
+ * struct plat_intc - interrupt controller
+ * @ioapic: x86_64: registers of the user-space IOAPIC
+ * @pin_count: wires: IOAPIC pins or SPIs
+ * @dist: arm64: GICD; @redist: GICR regions (GICv3); @cpu_if: GICC (GICv2)
+ * @its: ITS, size 0 if absent
+ * @pmu: PMU interrupt (PPI 7, INTID 23) is wired
+ */
+struct plat_intc {
+	enum plat_intc_kind kind;
+	struct plat_range ioapic;
+	uint32_t pin_count;
+	struct plat_range dist, cpu_if, its;
+	struct plat_range redist[PLAT_REDIST_MAX];
+	unsigned redist_count;
+	bool pmu;
+};
+
+/**
+ * struct plat_pci - the PCI host bridge (segment 0)
+ * @present: there is one
+ * @ecam: configuration space, 1 MiB per bus; @bus_count buses from 0
+ * @mmio32, @mmio64: memory windows; @pio: port window (base 0 on x86_64 means
+ *	ports 0x1000 up; on arm64 base is the MMIO address of port 0)
+ * @cf8: legacy configuration ports exist (x86_64)
+ * @intx: wires of INTA..INTD after swizzling
+ * @intx_present: the wires exist
+ */
+struct plat_pci {
+	bool present;
+	struct plat_range ecam;
+	uint32_t bus_count;
+	struct plat_range mmio32, mmio64, pio;
+	bool cf8;
+	bool intx_present;
+	uint32_t intx[4];
+};
+
+/** struct platform - see the DOC block. @cpu is owned and has @cpu_count
+ * entries, of which the first @cpu_enabled are there at boot */
+struct platform {
+	const char *arch;
+	struct plat_range ram[PLAT_RAM_MAX];
+	unsigned ram_count;
+	struct topology topology;
+	struct plat_cpu *cpu;
+	unsigned cpu_count, cpu_enabled;
+	unsigned pa_bits;
+	enum tables_choice tables;
+	struct plat_intc intc;
+	struct plat_pci pci;
+	struct plat_range virtio_mmio; /* window for virtio-mmio devices */
+	uint64_t virtio_mmio_stride;   /* bytes from one device to the next */
+	uint32_t virtio_mmio_pin;      /* wire of the first one, then upward */
+	struct plat_range pvpanic;     /* where pvpanic lives */
+	struct plat_dev dev[PLAT_DEVICES_MAX];
+	unsigned dev_count;
+};
+
+/** platform_release - free what the platform owns; accepts a zeroed one */
+void platform_release(struct platform *p);
+
+/**
+ * platform_add - append @dev (copied)
+ * Return: 0, or -ENOSPC and @d when PLAT_DEVICES_MAX are there.
+ */
+int platform_add(struct platform *p, const struct plat_dev *dev,
+		 struct diag *d);
+
+/** platform_find - first device of @role, or NULL */
+const struct plat_dev *platform_find(const struct platform *p,
+				     enum plat_role role);
+
+#endif
