@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: the list operations of the platform description, see platform.h */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/platform.h"
+
+void platform_release(struct platform *p)
+{
+	free(p->cpu);
+	memset(p, 0, sizeof(*p));
+}
+
+int platform_add(struct platform *p, const struct plat_dev *dev,
+		 struct diag *d)
+{
+	if (p->dev_count == PLAT_DEVICES_MAX)
+		return diag_fail(d, ENOSPC,
+				 "%s: the machine is full with %u devices",
+				 dev->name, PLAT_DEVICES_MAX);
+	p->dev[p->dev_count++] = *dev;
+	return 0;
+}
+
+const struct plat_dev *platform_find(const struct platform *p,
+				     enum plat_role role)
+{
+	for (unsigned i = 0; i < p->dev_count; i++)
+		if (p->dev[i].role == role)
+			return &p->dev[i];
+	return NULL;
+}
