@@ -162,6 +162,7 @@ struct platform {
 	struct plat_cpu *cpu;
 	unsigned cpu_count, cpu_enabled;
 	unsigned pa_bits;
+	bool sve, pauth; /* arm64: features given to the vCPUs */
 	enum tables_choice tables;
 	struct plat_intc intc;
 	struct plat_pci pci;
