@@ -85,10 +85,18 @@ struct arm64_core {
 	uint64_t sp_el1, pc, pstate;
 };
 
-/** struct fake_core - the made-up ISA of arch/fake: 16 registers and a PC */
+/**
+ * struct fake_core - all state of a vCPU of the made-up ISA (arch/fake/isa.h)
+ * @vector, @epc, @cause, @status, @count, @compare: control registers
+ * @pending: bitmap of pending interrupts
+ * @power: enum fake_power
+ */
 struct fake_core {
 	uint64_t r[16];
 	uint64_t pc;
+	uint64_t vector, epc, cause, status, count, compare;
+	uint64_t pending[4];
+	uint64_t power;
 };
 
 #endif
