@@ -2,3 +2,5 @@
 obj-y += vmm/base/base.o
 obj-y += vmm/memory.o vmm/bus.o vmm/irq.o vmm/event.o vmm/stream.o \
 	vmm/platform.o vmm/doorbell.o
+obj-y += vmm/host/host.o vmm/host/kvm/kvm.o \
+	$(patsubst $(SRC)/%.c,%.o,$(wildcard $(SRC)/vmm/host/kvm/kvm-$(ARCH).c))

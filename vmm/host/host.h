@@ -38,7 +38,10 @@
  * @ext_dest_id: x86: 15-bit MSI destination ids (more than 255 vCPUs)
  * @gicv3, @gicv2, @its: arm64: what the host's GIC can virtualise
  * @pmu, @sve, @pauth: arm64: features that can be given to vCPUs
- * @tsc_khz: x86: frequency of the vCPUs' TSC, 0 if unknown
+ * @software: guest instructions are emulated one by one (PVM): good for small
+ *	payloads, not for Linux
+ * @tsc_khz: x86: frequency of the vCPUs' TSC, 0 if unknown; known once a VM
+ *	is committed (host_vm.caps)
  * @page_size_bytes: granularity of ram_map()
  */
 struct host_caps {
@@ -47,6 +50,7 @@ struct host_caps {
 	bool pio_doorbell, ext_dest_id;
 	bool gicv3, gicv2, its;
 	bool pmu, sve, pauth;
+	bool software;
 	uint32_t tsc_khz;
 	uint64_t page_size_bytes;
 };
@@ -186,8 +190,8 @@ struct host_ops {
 	/** @msi_send: fire a message now, without a route */
 	int (*msi_send)(struct host_vm *vm, const struct msi_message *msg);
 
-	/** @irq_pin: arm64: SPI @pin (INTID 32 + @pin) to @level; NULL on
-	 * x86, whose pins live in the user-space IOAPIC */
+	/** @irq_pin: arm64: SPI @pin (INTID 32 + @pin) to @level; -ENOTSUP
+	 * on x86, whose pins live in the user-space IOAPIC */
 	int (*irq_pin)(struct host_vm *vm, uint32_t pin, bool level);
 
 	/** @doorbell_add, @doorbell_del: guest writes of @size_bytes (0: any)
