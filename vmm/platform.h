@@ -163,6 +163,7 @@ struct platform {
 	unsigned cpu_count, cpu_enabled;
 	unsigned pa_bits;
 	bool sve, pauth; /* arm64: features given to the vCPUs */
+	bool nested;	 /* x86_64: vCPUs have VMX or SVM */
 	enum tables_choice tables;
 	struct plat_intc intc;
 	struct plat_pci pci;
