@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: x86_64: the guest's memory map, ports, wires and processors
+ *
+ * The map is that of Cloud Hypervisor, because the firmware that distributions
+ * build for it (CLOUDHV.fd) has the PCI windows and the ports built in. It
+ * believes that its 32-bit window reaches up to 0xF800_0000 and fills it from
+ * below, so the part that ECAM really occupies is reached only by a guest
+ * with more than 640 MiB of 32-bit BARs.
+ *
+ *	0x0000_0000    RAM: start data of load.c (boot.h)
+ *	0x000A_0000    for the guest not RAM: ACPI and SMBIOS tables (backed)
+ *	0x0010_0000    RAM: kernel, ..., initramfs at the top; ends below
+ *	0xC000_0000    PCI 32-bit memory window, 640 MiB
+ *	0xE800_0000    PCI ECAM, 256 buses of 1 MiB
+ *	0xFEB0_0000    virtio-mmio, 10 devices of 4 KiB
+ *	0xFEC0_0000    IOAPIC
+ *	0xFEE0_0000    local APIC, MSI doorbell
+ *	0xFFFB_D000    3 pages that VMX wants for real mode; KVM's default
+ *		       identity-map page is the one below them
+ *	0x1_0000_0000  RAM, as much as did not fit below
+ *	end of RAM     PCI 64-bit memory window, up to the last address
+ *
+ *	port 0x070     CMOS clock                wire 8
+ *	port 0x3f8     16550                     wire 4
+ *	port 0x505     pvpanic
+ *	port 0x600     reset, sleep; PM timer at 0x608
+ *	port 0xcf8     PCI configuration
+ *	port 0x1000    PCI port window
+ *		       generic event device      wire 5
+ *		       virtio-mmio               wires 10 to 19
+ *		       PCI INTA..INTD            wires 20 to 23
+ *
+ * A wire is an IOAPIC pin, and the ACPI GSI of the same number.
+ *
+ * APIC ids: thread, core, die and package each take a field as wide as the
+ * next power of two, so ids have gaps where a count is not one. x86_apic_id()
+ * is the only place that makes them; MADT, SRAT and CPUID use its result
+ * (struct plat_cpu.hw_id) and x86_apic_widths().
+ */
+#ifndef ARCH_X86_64_LAYOUT_H
+#define ARCH_X86_64_LAYOUT_H
+
+#include "arch/arch.h"
+
+#define X86_HOLE_BASE	    UINT64_C(0x000A0000) /* no RAM for the guest */
+#define X86_HOLE_END	    UINT64_C(0x00100000)
+#define X86_RSDP_GPA	    UINT64_C(0x000E0000)
+#define X86_LOW_RAM_END	    UINT64_C(0xC0000000)
+#define X86_PCI_MEM32_BASE  UINT64_C(0xC0000000)
+#define X86_PCI_MEM32_SIZE  MIB(640)
+#define X86_ECAM_BASE	    UINT64_C(0xE8000000)
+#define X86_ECAM_BUSES	    256
+#define X86_VIRTIO_BASE	    UINT64_C(0xFEB00000)
+#define X86_VIRTIO_STRIDE   KIB(4)
+#define X86_VIRTIO_COUNT    10
+#define X86_IOAPIC_BASE	    UINT64_C(0xFEC00000)
+#define X86_IOAPIC_SIZE	    KIB(4)
+#define X86_LAPIC_BASE	    UINT64_C(0xFEE00000)
+#define X86_TSS_BASE	    UINT64_C(0xFFFBD000)
+#define X86_HIGH_RAM_BASE   GIB(4)
+#define X86_SERIAL_PORT	    0x3f8
+#define X86_RTC_PORT	    0x70
+#define X86_PVPANIC_PORT    0x505
+#define X86_PM_PORT	    0x600
+#define X86_PCI_PORT_BASE   0x1000
+#define X86_PCI_PORT_SIZE   0xf000
+#define X86_IOAPIC_PINS	    24
+#define X86_PA_BITS_MIN	    36	  /* of every x86_64 processor */
+#define X86_PA_BITS_DEFAULT 46	  /* where no hypervisor has a say */
+#define X86_APIC_ID_MAX	    32767 /* 15-bit MSI destinations */
+#define X86_XAPIC_ID_MAX    254	  /* 8-bit ones; 255 is broadcast */
+
+enum x86_wire {
+	X86_WIRE_SERIAL = 4,
+	X86_WIRE_GED = 5,
+	X86_WIRE_RTC = 8,
+	X86_WIRE_VIRTIO = 10, /* 10 to 19 */
+	X86_WIRE_INTX = 20,   /* 20 to 23 */
+};
+
+/** struct x86_apic_widths - bits of each field of an APIC id */
+struct x86_apic_widths {
+	unsigned thread, core, die;
+};
+
+/** x86_apic_widths - field widths for a topology whose counts are not 0 */
+struct x86_apic_widths x86_apic_widths(const struct topology *t);
+
+/**
+ * x86_apic_id - APIC id of the CPU at a place in the topology
+ * @cpu: thread, core, die and package are read
+ *
+ * Return: the id; may exceed 32 bits for topologies that layout() rejects.
+ */
+uint64_t x86_apic_id(const struct topology *t, const struct plat_cpu *cpu);
+
+/** x86_apic_id_max - the largest id of @p's CPUs */
+uint32_t x86_apic_id_max(const struct platform *p);
+
+/**
+ * x86_layout - see struct arch.layout
+ * @caps: pa_bits 0 means that no hypervisor has a say (X86_PA_BITS_DEFAULT,
+ *	all APIC ids); vcpus_max 0 means no limit
+ *
+ * Return: 0; -EINVAL (malformed), -E2BIG (beyond a limit), -ENOMEM.
+ */
+int x86_layout(struct platform *p, const struct vm_config *cfg,
+	       const struct host_caps *caps, struct diag *d);
+
+/** x86_devices - see struct arch.devices; pure */
+unsigned x86_devices(const struct platform *p, const struct vm_config *cfg,
+		     struct arch_device *out);
+
+/** x86_host_config - see struct arch.host_config; @p is from x86_layout():
+ * the array of APIC ids lies behind its CPUs */
+int x86_host_config(const struct platform *p, struct host_vm_config *out,
+		    struct diag *d);
+
+#endif
