@@ -95,6 +95,8 @@ $(B)/spandrel: $(B)/spandrel.debug
 	$(call say,STRIP,$@)
 	$(Q)$(STRIP) -o $@ $<
 
+$(B)/vmm/main.o: CPPFLAGS_ALL += -DSPANDREL_VERSION='"$(VERSION)"'
+
 -include $(patsubst %.o,$(B)/%.d,$(obj-y))
 
 # ---- configuration targets ------------------------------------------------
@@ -119,6 +121,38 @@ $(O)/.deps: $(SRC)/tests/deps $(SRC)/tests/hosts/packages
 	$(Q)touch $@
 
 include $(SRC)/tests/build.mk
+
+# ---- install ---------------------------------------------------------------
+PREFIX ?= /usr/local
+DESTDIR ?=
+.PHONY: install
+install: $(B)/spandrel
+	$(Q)install -D -m 755 $(B)/spandrel $(DESTDIR)$(PREFIX)/bin/spandrel
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ifeq ($(ARCH),$(HOST_ARCH))
+	$(Q)$(B)/spandrel --man >$(DESTDIR)$(PREFIX)/share/man/man1/spandrel.1
+	$(Q)$(B)/spandrel --completion bash \
+		>$(DESTDIR)$(PREFIX)/share/bash-completion/completions/spandrel
+endif
+	@echo "installed $(DESTDIR)$(PREFIX)/bin/spandrel"
+
+.PHONY: help
+help:
+	@echo 'make                 build $(ARCH)/spandrel below O=$(O)'
+	@echo 'make ARCH=arm64      the same for another ISA (x86_64, arm64)'
+	@echo 'make run             boot a Debian kernel and give a shell in the guest'
+	@echo 'make check           all tests; ends with "N passed, N failed"'
+	@echo 'make unit            the unit tests only (seconds)'
+	@echo 'make guests          bare-metal payloads on this /dev/kvm, or emulated'
+	@echo 'make lint            format, static analysis, layer and header checks'
+	@echo 'make bench           compare with other VMMs; writes build/bench.json'
+	@echo 'make fuzz            fuzz every parser; FUZZ_SECONDS=$(FUZZ_SECONDS) each'
+	@echo 'make install         to $$(DESTDIR)$$(PREFIX); PREFIX=$(PREFIX)'
+	@echo 'make menuconfig      choose features; also defconfig, savedefconfig'
+	@echo 'make deps            install the Debian packages that all this needs'
+	@echo 'make clean           remove what was built; keeps fetched kernels'
+	@echo 'O=DIR puts all output there; V=1 shows commands; -j2 works.'
 
 .PHONY: clean
 clean:

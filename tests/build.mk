@@ -37,3 +37,28 @@ unit-programs := $(addprefix $(B)/asan/,$(unit-suites)) \
 .PHONY: unit
 unit: $(unit-programs)
 	$(Q)$(PYTHON) $(SRC)/tests/run $(unit-programs)
+
+# Fuzzing: clang's libFuzzer over the whole library. The corpus in the tree is
+# replayed by `make check`; `make fuzz` looks for more.
+FUZZ_SECONDS ?= 600
+fuzz-targets := $(patsubst $(SRC)/tests/fuzz/%.c,%,$(wildcard $(SRC)/tests/fuzz/fuzz-*.c))
+FUZZ_FLAGS := -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined
+$(B)/fuzz/%.o: %.c $(B)/include/config/auto.conf
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)clang $(CPPFLAGS_ALL) $(filter-out -O%,$(CFLAGS_ALL)) $(FUZZ_FLAGS) \
+		-MMD -MP -c $(SRC)/$(patsubst $(SRC)/%,%,$<) -o $@
+$(B)/fuzz/libspandrel.a: $(addprefix $(B)/fuzz/,$(filter-out vmm/main.o,$(obj-y)))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/fuzz/fuzz-%: $(B)/fuzz/tests/fuzz/fuzz-%.o $(B)/fuzz/libspandrel.a
+	$(call say,LINK,$@)
+	$(Q)clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(LDLIBS)
+-include $(patsubst %.o,$(B)/fuzz/%.d,$(obj-y)) \
+	$(patsubst %,$(B)/fuzz/tests/fuzz/%.d,$(fuzz-targets))
+
+.PHONY: fuzz $(fuzz-targets)
+fuzz: $(fuzz-targets)
+$(fuzz-targets): %: $(B)/fuzz/%
+	$(Q)$(SRC)/tests/fuzz/run $(B)/fuzz/$@ $(FUZZ_SECONDS)
