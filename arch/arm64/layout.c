@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: arm64: checks a configuration against the architecture and places it
+ *
+ * The map and the reasons for it are in layout.h. Everything here is pure: it
+ * reads the configuration and what the host can do, and fills the platform
+ * description. Each check names the option, the value and the limit.
+ *
+ * Not implemented: NUMA nodes, device memory hot-plug, firmware flash.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "arch/arm64/layout.h"
+
+uint64_t arm64_mpidr(unsigned index)
+{
+	return (index & 0xf) | (uint64_t)(index >> 4 & 0xff) << 8 |
+	       (uint64_t)(index >> 12 & 0xff) << 16;
+}
+
+static struct plat_range mmio(uint64_t base, uint64_t size_bytes)
+{
+	return (struct plat_range){ PLAT_MMIO, base, size_bytes };
+}
+
+static const char *cpus_key(const struct vm_config *cfg)
+{
+	return cfg->cpus.max_vcpus > cfg->cpus.boot_vcpus ? "max" : "boot";
+}
+
+static int check_cpus(const struct vm_config *cfg, const struct host_caps *caps,
+		      struct diag *d)
+{
+	uint32_t n = cfg->cpus.max_vcpus, boot = cfg->cpus.boot_vcpus;
+
+	if (!boot)
+		return diag_fail(d, EINVAL, "--cpus boot=0: must be at least 1");
+	if (n < boot)
+		return diag_fail(d, EINVAL,
+				 "--cpus max=%u: must be at least boot=%u", n,
+				 boot);
+	if (!caps->gicv3 && n > ARM64_GICV2_VCPUS_MAX)
+		return diag_fail(d, E2BIG,
+				 "--cpus %s=%u: this host can only virtualise "
+				 "GICv2, which has at most %u vCPUs",
+				 cpus_key(cfg), n, ARM64_GICV2_VCPUS_MAX);
+	if (caps->vcpus_max && n > caps->vcpus_max)
+		return diag_fail(d, E2BIG,
+				 "--cpus %s=%u: this host's hypervisor allows "
+				 "at most %u",
+				 cpus_key(cfg), n, caps->vcpus_max);
+	if (n > ARM64_GICR_LOW_MAX + ARM64_GICR_HIGH_MAX)
+		return diag_fail(d, E2BIG,
+				 "--cpus %s=%u: arm64 has room for at most %u",
+				 cpus_key(cfg), n,
+				 ARM64_GICR_LOW_MAX + ARM64_GICR_HIGH_MAX);
+	return 0;
+}
+
+static int check_features(const struct vm_config *cfg,
+			  const struct host_caps *caps, struct diag *d)
+{
+	const char *missing = NULL;
+
+	if (cfg->cpus.sve && !caps->sve)
+		missing = "features=sve: this host has no SVE";
+	if (cfg->cpus.pauth && !caps->pauth)
+		missing = "features=pauth: this host has no pointer "
+			  "authentication";
+	if (cfg->cpus.pmu == ON && !caps->pmu)
+		missing = "pmu=on: this host has no PMU";
+	if (cfg->cpus.nested)
+		missing = "nested=on: not possible on arm64 yet";
+	if (missing)
+		return diag_fail(d, EINVAL,
+				 "--cpus %s for guests: leave it out", missing);
+	if (cfg->platform.tables == TABLES_ACPI)
+		return diag_fail(d, EINVAL,
+				 "--platform tables=acpi: not possible on "
+				 "arm64 yet: use fdt or auto");
+	if (!caps->gicv3 && !caps->gicv2)
+		return diag_fail(d, EINVAL,
+				 "this host can virtualise neither GICv3 nor "
+				 "GICv2: no interrupt controller for the guest");
+	return 0;
+}
+
+/* All 0 means packages of one CPU each. */
+static int fill_topology(struct platform *p, const struct vm_config *cfg,
+			 struct diag *d)
+{
+	struct topology t = cfg->cpus.topology;
+	uint64_t n;
+
+	if (!t.threads_per_core && !t.cores_per_die && !t.dies_per_package &&
+	    !t.packages)
+		t = (struct topology){ 1, 1, 1, cfg->cpus.max_vcpus };
+	if (!mul_u64(t.threads_per_core, t.cores_per_die, &n) ||
+	    !mul_u64(n, t.dies_per_package, &n) ||
+	    !mul_u64(n, t.packages, &n) || n != cfg->cpus.max_vcpus)
+		return diag_fail(d, EINVAL,
+				 "--cpus topology=%u:%u:%u:%u: the product "
+				 "must be the %u vCPUs of max",
+				 t.threads_per_core, t.cores_per_die,
+				 t.dies_per_package, t.packages,
+				 cfg->cpus.max_vcpus);
+	p->topology = t;
+	return 0;
+}
+
+static int fill_cpus(struct platform *p, const struct vm_config *cfg,
+		     struct diag *d)
+{
+	const struct topology *t = &p->topology;
+	uint32_t n = cfg->cpus.max_vcpus;
+
+	p->cpu = calloc(n, sizeof(*p->cpu));
+	if (!p->cpu)
+		return diag_fail(d, ENOMEM, "no memory for %u vCPUs", n);
+	p->cpu_count = n;
+	p->cpu_enabled = cfg->cpus.boot_vcpus;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t core = i / t->threads_per_core;
+		uint32_t die = core / t->cores_per_die;
+
+		p->cpu[i] = (struct plat_cpu){
+			.hw_id = arm64_mpidr(i),
+			.thread = i % t->threads_per_core,
+			.core = core % t->cores_per_die,
+			.die = die % t->dies_per_package,
+			.package = die / t->dies_per_package,
+		};
+	}
+	p->sve = cfg->cpus.sve;
+	p->pauth = cfg->cpus.pauth;
+	return 0;
+}
+
+static unsigned ipa_limit(const struct vm_config *cfg,
+			  const struct host_caps *caps)
+{
+	unsigned bits = caps->pa_bits;
+
+	if (cfg->cpus.max_phys_bits && cfg->cpus.max_phys_bits < bits)
+		bits = cfg->cpus.max_phys_bits;
+	return MIN(bits, 52); /* ARMv8.2-LPA, the largest there is */
+}
+
+static int fill_ram(struct platform *p, const struct vm_config *cfg,
+		    const struct host_caps *caps, unsigned bits, struct diag *d)
+{
+	uint64_t size = cfg->memory.size_bytes;
+	uint64_t page = MAX(caps->page_size_bytes, KIB(4));
+	uint64_t room;
+
+	if (bits < ARM64_IPA_BITS_MIN)
+		return diag_fail(d, EINVAL,
+				 "--cpus max_phys_bits=%u: arm64 guests need "
+				 "at least %u",
+				 bits, ARM64_IPA_BITS_MIN);
+	room = (UINT64_C(1) << bits) - ARM64_RAM_BASE;
+	if (!size || size % page)
+		return diag_fail(d, EINVAL,
+				 "--memory size=%" PRIu64 ": must be a "
+				 "positive multiple of %" PRIu64 " bytes, the "
+				 "page size",
+				 size, page);
+	if (size > room)
+		return diag_fail(d, E2BIG,
+				 "--memory size=%" PRIu64 ": at most %" PRIu64
+				 " bytes fit below the limit of %u address "
+				 "bits",
+				 size, room, bits);
+	p->ram[0] = mmio(ARM64_RAM_BASE, size);
+	p->ram_count = 1;
+	return 0;
+}
+
+static void fill_intc(struct platform *p, const struct vm_config *cfg,
+		      const struct host_caps *caps)
+{
+	struct plat_intc *gic = &p->intc;
+
+	gic->pin_count = ARM64_SPI_COUNT;
+	gic->dist = mmio(ARM64_GICD_BASE, ARM64_GICD_SIZE);
+	gic->pmu = cfg->cpus.pmu != OFF && caps->pmu;
+	if (!caps->gicv3) {
+		gic->kind = INTC_GICV2;
+		gic->cpu_if = mmio(ARM64_GICC_BASE, ARM64_GICC_SIZE);
+		return;
+	}
+	gic->kind = INTC_GICV3;
+	gic->redist[0] =
+		mmio(ARM64_GICR_BASE,
+		     MIN(p->cpu_count, ARM64_GICR_LOW_MAX) * ARM64_GICR_STRIDE);
+	gic->redist_count = 1;
+	if (caps->its && p->pci.present)
+		gic->its = mmio(ARM64_ITS_BASE, ARM64_ITS_SIZE);
+}
+
+/* The largest window that fits between @from and @end, aligned to its size. */
+static struct plat_range window(uint64_t from, uint64_t end)
+{
+	for (uint64_t size = ARM64_MEM64_SIZE; size >= GIB(1); size >>= 1) {
+		uint64_t base = align_up(from, size);
+
+		if (range_within(base, size, from, end - from))
+			return mmio(base, size);
+	}
+	return mmio(0, 0);
+}
+
+static void fill_pci(struct platform *p)
+{
+	struct plat_pci *pci = &p->pci;
+
+	pci->bus_count = ARM64_ECAM_LOW_BUSES;
+	pci->ecam = mmio(ARM64_ECAM_LOW_BASE, MIB(ARM64_ECAM_LOW_BUSES));
+	pci->mmio32 = mmio(ARM64_PCI_MEM32_BASE,
+			   ARM64_PCI_PIO_BASE - ARM64_PCI_MEM32_BASE);
+	pci->pio = mmio(ARM64_PCI_PIO_BASE, ARM64_PCI_PIO_SIZE);
+	pci->intx_present = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(pci->intx); i++)
+		pci->intx[i] = ARM64_SPI_INTX + i;
+}
+
+/* What lies above RAM. @end: first address that the guest cannot have. */
+static int fill_high(struct platform *p, uint64_t end, struct diag *d)
+{
+	uint64_t ram_end = ARM64_RAM_BASE + p->ram[0].size_bytes;
+	uint64_t high = MAX(ARM64_HIGH_BASE, align_up(ram_end, GIB(1)));
+	uint64_t fixed = ARM64_HIGH_ECAM_OFFSET + MIB(ARM64_ECAM_BUSES);
+	bool more = p->intc.kind == INTC_GICV3 &&
+		    p->cpu_count > ARM64_GICR_LOW_MAX;
+
+	if (high > end || fixed > end - high)
+		high = align_up(ram_end, GIB(1));
+	if (high > end || fixed > end - high) {
+		if (!more)
+			return 0;
+		return diag_fail(d, E2BIG,
+				 "--memory size=%" PRIu64 ": leaves no room "
+				 "for the interrupt controller of %u vCPUs: "
+				 "at most %u vCPUs",
+				 p->ram[0].size_bytes, p->cpu_count,
+				 ARM64_GICR_LOW_MAX);
+	}
+	if (more) {
+		p->intc.redist[1] = mmio(
+			high, (p->cpu_count - ARM64_GICR_LOW_MAX) *
+				      ARM64_GICR_STRIDE);
+		p->intc.redist_count = 2;
+	}
+	if (p->pci.present) {
+		p->pci.bus_count = ARM64_ECAM_BUSES;
+		p->pci.ecam = mmio(high + ARM64_HIGH_ECAM_OFFSET,
+				   MIB(ARM64_ECAM_BUSES));
+		p->pci.mmio64 = window(high + fixed, end);
+	}
+	return 0;
+}
+
+/* The fewest address bits that hold everything. */
+static unsigned needed_bits(const struct platform *p)
+{
+	const struct plat_range top[] = {
+		p->ram[0],
+		p->intc.redist[1],
+		p->pci.ecam,
+		p->pci.mmio64,
+	};
+	unsigned bits = ARM64_IPA_BITS_MIN;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(top); i++)
+		while (top[i].size_bytes &&
+		       (top[i].base + top[i].size_bytes - 1) >> bits)
+			bits++;
+	return bits;
+}
+
+int arm64_layout(struct platform *p, const struct vm_config *cfg,
+		 const struct host_caps *caps, struct diag *d)
+{
+	unsigned bits = ipa_limit(cfg, caps);
+	int err;
+
+	p->arch = "arm64";
+	p->tables = TABLES_FDT;
+	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
+	if ((err = check_features(cfg, caps, d)) ||
+	    (err = check_cpus(cfg, caps, d)) ||
+	    (err = fill_topology(p, cfg, d)) ||
+	    (err = fill_ram(p, cfg, caps, bits, d)) ||
+	    (err = fill_cpus(p, cfg, d)))
+		return err;
+	if (p->pci.present)
+		fill_pci(p);
+	fill_intc(p, cfg, caps);
+	err = fill_high(p, UINT64_C(1) << bits, d);
+	if (err)
+		return err;
+	p->pa_bits = needed_bits(p);
+	p->virtio_mmio = mmio(ARM64_VIRTIO_BASE,
+			      ARM64_VIRTIO_COUNT * ARM64_VIRTIO_STRIDE);
+	p->virtio_mmio_stride = ARM64_VIRTIO_STRIDE;
+	p->virtio_mmio_pin = ARM64_SPI_VIRTIO;
+	p->pvpanic = mmio(ARM64_PVPANIC_BASE, 2);
+	return 0;
+}
+
+unsigned arm64_devices(const struct platform *p, const struct vm_config *cfg,
+		       struct arch_device *out)
+{
+	static const struct arch_device uart = { "serial-pl011", PLAT_MMIO,
+						 ARM64_PL011_BASE,
+						 ARM64_SPI_PL011 };
+	static const struct arch_device fixed[] = {
+		{ "rtc-pl031", PLAT_MMIO, ARM64_PL031_BASE, ARM64_SPI_PL031 },
+		{ "gpio-pl061", PLAT_MMIO, ARM64_PL061_BASE, ARM64_SPI_PL061 },
+	};
+	unsigned n = 0;
+
+	(void)p;
+	if (cfg->serial.mode != CHAR_OFF)
+		out[n++] = uart;
+	for (unsigned i = 0; i < ARRAY_SIZE(fixed); i++)
+		out[n++] = fixed[i];
+	return n;
+}
