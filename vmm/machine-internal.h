@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: the parts of a machine, shared by machine.c and machine-run.c only */
+#ifndef VMM_MACHINE_INTERNAL_H
+#define VMM_MACHINE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "arch/arch.h"
+#include "devices/device.h"
+#include "vmm/machine.h"
+#include "vmm/payload.h"
+#include "vmm/vcpu.h"
+
+/**
+ * struct machine - see machine.h
+ *
+ * Built by machine_new() and then const: cfg, arch, host, caps, platform,
+ * mmio, pio, ic, loop, serial, console, device, env.
+ * Main thread only: vm, ram, payload, vcpus, boot, term_timer.
+ * Any thread: @requested (bits of enum machine_want), @wake. @why and
+ * @why_lock: the first fatal vCPU writes.
+ */
+struct machine {
+	const struct vm_config *cfg;
+	const struct arch *arch;
+	const struct host_ops *host;
+	struct host_caps caps;
+	struct platform platform;
+	struct guest_ram ram;
+	struct bus *mmio, *pio;
+	struct irqchip irqchip;
+	struct arch_irqchip *ic;
+	struct doorbells doorbells;
+	struct event_loop *loop;
+	struct chardev *serial, *console;
+	struct device_env env;
+	unsigned virtio_mmio_used;
+	struct device *device[PLAT_DEVICES_MAX];
+	unsigned device_count;
+
+	struct arch_payload payload;
+	struct host_vm *vm;
+	struct arch_boot boot;
+	struct vcpus vcpus;
+	struct event_timer term_timer;
+
+	struct event_source wake; /* eventfd: look at @requested */
+	atomic_uint requested;
+	pthread_mutex_t why_lock;
+	char why[256];
+};
+
+enum machine_want {
+	WANT_RESET = 1 << 0,
+	WANT_POWEROFF = 1 << 1,
+	WANT_PANIC = 1 << 2,
+	WANT_FATAL = 1 << 3,
+	WANT_SIGNAL = 1 << 4, /* press the power button */
+	WANT_END = 1 << 5,    /* end now */
+};
+
+/** machine_want - remember a wish and wake the main thread; any thread and
+ * signal handlers */
+void machine_want(struct machine *m, unsigned want);
+
+/** machine_requested - struct device_env.request */
+void machine_requested(void *machine, enum machine_request what);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: assembling a machine, see machine.h
+ *
+ * Devices are created in a fixed order, so that PCI slots and virtio-mmio
+ * slots, and with them every name inside the guest, depend on the
+ * configuration only: fixed devices of the architecture, PCI host bridge,
+ * then optional devices in the order of the table below.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "devices/pci/pci.h"
+#include "vmm/machine-internal.h"
+
+/* ---- devices ------------------------------------------------------------ */
+
+static bool wants_console(const struct vm_config *cfg)
+{
+	return cfg->console.mode != CHAR_OFF;
+}
+
+static bool wants_pvpanic(const struct vm_config *cfg)
+{
+	return cfg->pvpanic;
+}
+
+static const struct optional_device {
+	const char *cls;
+	bool (*wanted)(const struct vm_config *cfg); /* NULL: always */
+} optional_devices[] = {
+	{ "virtio-rng", NULL },
+	{ "virtio-console", wants_console },
+	{ "pvpanic", wants_pvpanic },
+};
+
+/* "virtio-rng" -> "__rng", "serial-16550" -> "__serial": the fixed ids that
+ * Cloud Hypervisor's clients know. */
+static void device_id(const char *cls, char *id, size_t size_bytes)
+{
+	const char *from = strncmp(cls, "virtio-", 7) ? cls : cls + 7;
+
+	snprintf(id, size_bytes, "__%.*s", (int)strcspn(from, "-"), from);
+}
+
+static int add_device(struct machine *m, const char *name,
+		      const struct device_place *place, struct diag *d)
+{
+	const struct device_class *cls = device_class_find(name);
+	char id[sizeof(((struct device *)0)->id)];
+	struct device *dev;
+	int err;
+
+	if (!cls)
+		return diag_fail(d, ENODEV,
+				 "this build has no %s (see make menuconfig)",
+				 name);
+	if (m->device_count == ARRAY_SIZE(m->device))
+		return diag_fail(d, ENOSPC, "more than %zu devices",
+				 ARRAY_SIZE(m->device));
+	device_id(name, id, sizeof(id));
+	err = device_new(&dev, cls, id, &m->env, place, d);
+	if (err)
+		return diag_fail(d, -err, "cannot create %s", name);
+	m->device[m->device_count++] = dev;
+	return 0;
+}
+
+static int add_fixed_devices(struct machine *m, struct diag *d)
+{
+	struct arch_device fixed[16];
+	unsigned count = m->arch->devices(&m->platform, m->cfg, fixed);
+	int err = 0;
+
+	for (unsigned i = 0; i < count && !err; i++) {
+		struct device_place place = {
+			.bus = fixed[i].bus,
+			.base = fixed[i].base,
+			.wire = { .pin = fixed[i].pin },
+		};
+
+		if (fixed[i].pin != ARCH_NO_PIN)
+			place.wire.sink = &m->irqchip.sink;
+		err = add_device(m, fixed[i].cls, &place, d);
+	}
+	return err;
+}
+
+static int add_devices(struct machine *m, struct diag *d)
+{
+	int err = add_fixed_devices(m, d);
+
+	if (!err && m->platform.pci.present) {
+		err = add_device(m, "pci-host", NULL, d);
+		if (!err)
+			m->env.pci = pci_host_root(
+				m->device[m->device_count - 1]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(optional_devices) && !err; i++) {
+		const struct optional_device *o = &optional_devices[i];
+
+		if (!o->wanted || o->wanted(m->cfg))
+			err = add_device(m, o->cls, NULL, d);
+	}
+	for (unsigned i = 0; i < m->device_count && !err; i++)
+		if (m->device[i]->cls->describe)
+			err = m->device[i]->cls->describe(m->device[i],
+							  &m->platform, d);
+	return err;
+}
+
+/* ---- assembly ----------------------------------------------------------- */
+
+static int open_chardev(struct machine *m, struct chardev **out,
+			const struct char_config *cfg, const char *name,
+			struct diag *d)
+{
+	/* Tables only: nothing may be opened or created. */
+	if (cfg->mode == CHAR_OFF || !m->host)
+		return 0;
+	return chardev_new(out, cfg, name, m->loop, d);
+}
+
+static int open_chardevs(struct machine *m, struct diag *d)
+{
+	int err = open_chardev(m, &m->serial, &m->cfg->serial, "--serial", d);
+
+	if (!err)
+		err = open_chardev(m, &m->console, &m->cfg->console,
+				   "--console", d);
+	return err;
+}
+
+static void fill_env(struct machine *m)
+{
+	m->env = (struct device_env){
+		.mmio = m->mmio,
+		.pio = m->pio,
+		.ram = &m->ram,
+		.irqchip = &m->irqchip,
+		.doorbells = &m->doorbells,
+		.loop = m->loop,
+		.virtio_mmio_used = &m->virtio_mmio_used,
+		.platform = &m->platform,
+		.config = m->cfg,
+		.serial = m->serial,
+		.console = m->console,
+		.request = machine_requested,
+		.machine = m,
+	};
+}
+
+static int add_ram(struct machine *m, struct diag *d)
+{
+	const struct memory_config *mem = &m->cfg->memory;
+	struct ram_options opt = {
+		.shared = mem->shared,
+		.hugepages = mem->hugepages,
+		.hugepage_size_bytes = mem->hugepage_size_bytes,
+		.prefault = mem->prefault,
+		.thp = mem->thp,
+		.mergeable = mem->mergeable,
+	};
+	int err = 0;
+
+	for (unsigned i = 0; i < m->platform.ram_count && !err; i++)
+		err = ram_add(&m->ram, GPA(m->platform.ram[i].base),
+			      m->platform.ram[i].size_bytes, &opt, d);
+	return err ? diag_fail(d, -err, "--memory size=%lluM",
+			       (unsigned long long)mem->size_bytes >> 20) :
+		     0;
+}
+
+static int add_wake(struct machine *m, struct diag *d)
+{
+	m->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->wake.fd < 0)
+		return diag_errno(d, errno, "cannot create an eventfd");
+	return 0;
+}
+
+static int assemble(struct machine *m, struct diag *d)
+{
+	int err;
+
+	m->mmio = bus_new("MMIO", 0);
+	m->pio = bus_new("port", 0x10000);
+	if (!m->mmio || !m->pio)
+		return diag_fail(d, ENOMEM, "out of memory");
+	m->loop = event_loop_new(d);
+	if (!m->loop)
+		return -errno;
+	err = add_wake(m, d);
+	if (!err)
+		err = m->arch->layout(&m->platform, m->cfg, &m->caps, d);
+	if (!err && m->host)
+		err = payload_open(&m->payload, m->cfg, d);
+	if (!err && m->host)
+		err = add_ram(m, d);
+	if (!err)
+		err = m->arch->irqchip_new(&m->ic, &m->irqchip, &m->platform,
+					   m->mmio, d);
+	if (!err)
+		err = open_chardevs(m, d);
+	if (err)
+		return err;
+	fill_env(m);
+	return add_devices(m, d);
+}
+
+int machine_new(struct machine **out, const struct vm_config *cfg,
+		const struct arch *arch, const struct host_ops *host,
+		const struct host_caps *caps, struct diag *d)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int err;
+
+	if (!m)
+		return diag_fail(d, ENOMEM, "out of memory");
+	m->cfg = cfg;
+	m->arch = arch;
+	m->host = host;
+	m->caps = *caps;
+	m->payload.kernel_fd = m->payload.initramfs_fd = -1;
+	m->wake.fd = -1;
+	pthread_mutex_init(&m->why_lock, NULL);
+	ram_init(&m->ram);
+	irqchip_init(&m->irqchip, 0);
+	err = assemble(m, d);
+	if (err) {
+		machine_free(m);
+		return err;
+	}
+	*out = m;
+	return 0;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	vcpus_join(&m->vcpus);
+	while (m->device_count)
+		device_free(m->device[--m->device_count]);
+	m->arch->irqchip_free(m->ic);
+	if (m->host)
+		m->host->vm_free(m->vm);
+	chardev_free(m->console);
+	chardev_free(m->serial);
+	event_timer_release(&m->term_timer);
+	event_loop_free(m->loop);
+	if (m->wake.fd >= 0)
+		close(m->wake.fd);
+	bus_free(m->pio);
+	bus_free(m->mmio);
+	ram_release(&m->ram);
+	payload_close(&m->payload);
+	platform_release(&m->platform);
+	irqchip_release(&m->irqchip);
+	pthread_mutex_destroy(&m->why_lock);
+	free(m);
+}
+
+/* ---- tables ------------------------------------------------------------- */
+
+/* A host that can do everything, so that tables depend on the configuration
+ * only. 46 bits: Cloud Hypervisor's default for max_phys_bits. */
+static const struct host_caps generous = {
+	.pa_bits = 46,
+	.vcpus_recommended = 4096,
+	.vcpus_max = 4096,
+	.pio_doorbell = true,
+	.ext_dest_id = true,
+	.gicv3 = true,
+	.its = true,
+	.pmu = true,
+	.sve = true,
+	.pauth = true,
+	.page_size_bytes = 4096,
+};
+
+int machine_tables(const struct arch *arch, const struct vm_config *cfg,
+		   struct arch_tables *out, struct diag *d)
+{
+	struct machine *m;
+	int err = machine_new(&m, cfg, arch, NULL, &generous, d);
+
+	if (err)
+		return err;
+	err = arch->tables(out, &m->platform, cfg->cmdline ? cfg->cmdline : "",
+			   GPA(0), 0, d);
+	machine_free(m);
+	return err;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: the guest's files, see payload.h. They stay open while the machine
+ * lives, because a reset loads them again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/payload.h"
+
+static int check_file(int fd, const char *option, const char *path,
+		      struct diag *d)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return diag_errno(d, errno, "%s %s", option, path);
+	if (S_ISDIR(st.st_mode))
+		return diag_fail(d, EISDIR,
+				 "%s %s: is a directory, a file is needed",
+				 option, path);
+	if (!S_ISREG(st.st_mode))
+		return diag_fail(d, EINVAL,
+				 "%s %s: is not a regular file; copy it to one",
+				 option, path);
+	if (!st.st_size)
+		return diag_fail(d, EINVAL, "%s %s: the file is empty", option,
+				 path);
+	return 0;
+}
+
+/* O_NONBLOCK: a FIFO must not hang us before we can refuse it. */
+static int open_file(int *out, const char *option, const char *path,
+		     struct diag *d)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
+
+	if (fd < 0)
+		return diag_errno(d, errno, "%s %s", option, path);
+	err = check_file(fd, option, path, d);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	*out = fd;
+	return 0;
+}
+
+int payload_open(struct arch_payload *out, const struct vm_config *cfg,
+		 struct diag *d)
+{
+	struct arch_payload p = {
+		.kernel_fd = -1,
+		.initramfs_fd = -1,
+		.kernel_name = cfg->kernel,
+		.initramfs_name = cfg->initramfs,
+		.cmdline = cfg->cmdline ? cfg->cmdline : "",
+	};
+	int err;
+
+	if (!cfg->kernel)
+		return diag_fail(d, EINVAL,
+				 "nothing to boot: give --kernel FILE");
+	err = open_file(&p.kernel_fd, "--kernel", cfg->kernel, d);
+	if (!err && cfg->initramfs)
+		err = open_file(&p.initramfs_fd, "--initramfs", cfg->initramfs,
+				d);
+	if (err) {
+		payload_close(&p);
+		return err;
+	}
+	*out = p;
+	return 0;
+}
+
+void payload_close(struct arch_payload *p)
+{
+	if (p->kernel_fd >= 0)
+		close(p->kernel_fd);
+	if (p->initramfs_fd >= 0)
+		close(p->initramfs_fd);
+	p->kernel_fd = p->initramfs_fd = -1;
+}
