@@ -3,3 +3,4 @@ obj-y += arch/arch.o
 obj-y += arch/x86_64/layout.o
 obj-y += arch/arm64/layout.o arch/arm64/irqchip.o arch/arm64/unpack.o \
 	arch/arm64/image.o arch/arm64/kernel.o
+obj-y += arch/arm64/fdt.o

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: arm64: firmware tables from the platform description
+ *
+ * One table, the flattened device tree; ACPI is not implemented yet.
+ */
+#ifndef ARCH_ARM64_FDT_H
+#define ARCH_ARM64_FDT_H
+
+#include "arch/arch.h"
+
+/**
+ * arm64_tables - see struct arch.tables
+ * @out: receives "virt.dtb", not placed (gpa 0): the loader puts it where
+ *	there is room; released by arch_tables_release()
+ * @cmdline: NULL: without command line and random seeds, so that two calls
+ *	give the same tree
+ *
+ * Takes the seeds of /chosen from getrandom(2).
+ *
+ * Return: 0, -EINVAL, -E2BIG, -ENOMEM, -ENOSYS or -EAGAIN (no random
+ * numbers); @out untouched on failure.
+ */
+int arm64_tables(struct arch_tables *out, const struct platform *p,
+		 const char *cmdline, gpa_t initrd, uint64_t initrd_bytes,
+		 struct diag *d);
+
+#endif
