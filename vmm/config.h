@@ -10,6 +10,7 @@
 #ifndef VMM_CONFIG_H
 #define VMM_CONFIG_H
 
+#include "vmm/base/diag.h"
 #include "vmm/base/types.h"
 
 /** enum char_mode - back end of a serial port or console */
@@ -77,12 +78,44 @@ struct vm_config {
 	struct rng_config rng;
 	struct platform_config platform;
 	bool pvpanic;
-	char *hypervisor; /* "auto", "kvm", "mshv", "fake" */
+	char *hypervisor; /* "auto", "kvm", "fake" */
 	char *log_file;
 	unsigned verbosity;
 };
 
+struct schema;
+
+/** vm_config_schema - every option and key of struct vm_config */
+extern const struct schema vm_config_schema;
+
+/**
+ * vm_config_init - a configuration of nothing but defaults
+ * @c: overwritten; owned strings afterwards, see vm_config_release()
+ * @arch: name of the architecture, which decides some defaults
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vm_config_init(struct vm_config *c, const char *arch, struct diag *d);
+
 /** vm_config_release - free all strings; accepts a zeroed config */
 void vm_config_release(struct vm_config *c);
+
+/** vm_config_complete - fill in what follows from other fields: max_vcpus */
+void vm_config_complete(struct vm_config *c);
+
+/**
+ * vm_config_check - is this a machine? Every range, and the rules between
+ * fields
+ * @c: completed configuration
+ * @arch: name of the architecture
+ *
+ * Says nothing about files, this host, or the architecture's memory map.
+ * Return: 0, or -EINVAL and one sentence with option, value and limit.
+ */
+int vm_config_check(const struct vm_config *c, const char *arch,
+		    struct diag *d);
+
+/** vm_config_warn - log what is allowed but unwise on this host */
+void vm_config_warn(const struct vm_config *c);
 
 #endif

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: the table of machine options, and the rules between them
+ *
+ * Names, defaults and grammar are Cloud Hypervisor's; tables=, transport=,
+ * pmu= and the words sve and pauth are ours. What is not in the table is
+ * refused: an accepted key acts. Rules that need the host (vCPUs that the
+ * hypervisor can run) or the memory map (guest-physical range, length of the
+ * command line) are checked by arch's layout() and load().
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "vmm/base/log.h"
+#include "vmm/cli.h"
+#include "vmm/config.h"
+#include "vmm/schema.h"
+
+#define AT(member)	offsetof(struct vm_config, member)
+#define CHOICES(words)	.choice = (words), .choice_count = ARRAY_SIZE(words)
+#define KEYS(keys)	.key = (keys), .key_count = ARRAY_SIZE(keys)
+#define GUEST_PAGE	KIB(4)
+#define VCPUS_MAX	4096
+#define ANY_PA_BITS_MAX 52
+#define SINCE		.since = "0.1"
+#define MACHINE		.verbs = CLI_MACHINE, SINCE
+#define RUN		.verbs = CLI_RUN, SINCE
+
+/* ---- words ---------------------------------------------------------------*/
+
+static const struct schema_choice char_words[] = {
+	{ .name = "off", .value = CHAR_OFF },
+	{ .name = "null", .value = CHAR_NULL },
+	{ .name = "tty", .value = CHAR_TTY },
+	{ .name = "pty", .value = CHAR_PTY },
+};
+
+static const struct schema_choice feature_words[] = {
+	{ .name = "sve", .value = AT(cpus.sve), .arch = "arm64" },
+	{ .name = "pauth", .value = AT(cpus.pauth), .arch = "arm64" },
+	{ .name = "amx", .later = true },
+};
+
+static const struct schema_choice three_way_words[] = {
+	{ .name = "auto", .value = AUTO },
+	{ .name = "on", .value = ON },
+	{ .name = "off", .value = OFF },
+};
+
+static const struct schema_choice tables_words[] = {
+	{ .name = "auto", .value = TABLES_AUTO },
+	{ .name = "acpi", .value = TABLES_ACPI },
+	{ .name = "fdt", .value = TABLES_FDT },
+};
+
+static const struct schema_choice transport_words[] = {
+	{ .name = "pci", .value = TRANSPORT_PCI },
+	{ .name = "mmio", .value = TRANSPORT_MMIO },
+};
+
+static const struct schema_choice hypervisor_words[] = {
+	{ .name = "auto" },
+	{ .name = "kvm" },
+	{ .name = "fake" },
+	{ .name = "mshv", .later = true },
+};
+
+/* ---- keys ----------------------------------------------------------------*/
+
+static const struct schema_key kernel_keys[] = {
+	{ .type = SCHEMA_PATH, .offset = AT(kernel), SINCE },
+};
+
+static const struct schema_key initramfs_keys[] = {
+	{ .type = SCHEMA_PATH, .offset = AT(initramfs), SINCE },
+};
+
+static const struct schema_key cmdline_keys[] = {
+	{ .type = SCHEMA_STRING, .offset = AT(cmdline), SINCE },
+};
+
+static const struct schema_key cpus_keys[] = {
+	{ .name = "boot",
+	  .type = SCHEMA_U32,
+	  .lead = true,
+	  .offset = AT(cpus.boot_vcpus),
+	  .min = 1,
+	  .max = VCPUS_MAX,
+	  .preset = "1",
+	  .doc = "vCPUs that are there at power-on; --cpus N is short for it",
+	  SINCE },
+	{ .name = "max",
+	  .type = SCHEMA_U32,
+	  .optional = true,
+	  .offset = AT(cpus.max_vcpus),
+	  .min = 1,
+	  .max = VCPUS_MAX,
+	  .doc = "vCPUs that the machine has room for; as many as boot unless "
+		 "given",
+	  SINCE },
+	{ .name = "topology",
+	  .type = SCHEMA_TOPOLOGY,
+	  .offset = AT(cpus.topology),
+	  .doc = "threads per core, cores per die, dies per package and "
+		 "packages; their product is max",
+	  SINCE },
+	{ .name = "max_phys_bits",
+	  .type = SCHEMA_U32,
+	  .offset = AT(cpus.max_phys_bits),
+	  .min = 32,
+	  .max = ANY_PA_BITS_MAX,
+	  .preset = "46",
+	  .doc = "most guest-physical address bits shown to the guest",
+	  SINCE },
+	{ .name = "nested",
+	  .type = SCHEMA_BOOL,
+	  .arch = "x86_64",
+	  .offset = AT(cpus.nested),
+	  .preset = "on",
+	  .doc = "let the guest run virtual machines, where the host can",
+	  SINCE },
+	{ .name = "features",
+	  .type = SCHEMA_SET,
+	  .offset = AT(cpus),
+	  CHOICES(feature_words),
+	  .doc = "CPU features given to the guest only on request: Scalable "
+		 "Vector Extension, pointer authentication; arm64",
+	  SINCE },
+	{ .name = "pmu",
+	  .type = SCHEMA_ENUM,
+	  .arch = "arm64",
+	  .offset = AT(cpus.pmu),
+	  CHOICES(three_way_words),
+	  .preset = "auto",
+	  .doc = "performance counters for the guest; auto gives them where "
+		 "the host can",
+	  SINCE },
+};
+
+static const struct schema_key memory_keys[] = {
+	{ .name = "size",
+	  .type = SCHEMA_SIZE,
+	  .lead = true,
+	  .offset = AT(memory.size_bytes),
+	  .min = MIB(1),
+	  .max = TIB(4096),
+	  .preset = "512M",
+	  .doc = "RAM, a multiple of 4K; --memory SIZE is short for it",
+	  SINCE },
+	{ .name = "mergeable",
+	  .type = SCHEMA_BOOL,
+	  .offset = AT(memory.mergeable),
+	  .preset = "off",
+	  .doc = "let the host's KSM share equal pages between guests",
+	  SINCE },
+	{ .name = "shared",
+	  .type = SCHEMA_BOOL,
+	  .offset = AT(memory.shared),
+	  .preset = "off",
+	  .doc = "RAM that other processes can map, for vhost-user",
+	  SINCE },
+	{ .name = "hugepages",
+	  .type = SCHEMA_BOOL,
+	  .offset = AT(memory.hugepages),
+	  .preset = "off",
+	  .doc = "take RAM from the host's huge page pool",
+	  SINCE },
+	{ .name = "hugepage_size",
+	  .type = SCHEMA_SIZE,
+	  .optional = true,
+	  .offset = AT(memory.hugepage_size_bytes),
+	  .min = KIB(64),
+	  .max = GIB(16),
+	  .doc = "size of those pages, a power of two; the host's default "
+		 "unless given",
+	  SINCE },
+	{ .name = "prefault",
+	  .type = SCHEMA_BOOL,
+	  .offset = AT(memory.prefault),
+	  .preset = "off",
+	  .doc = "get all RAM from the host before the guest starts",
+	  SINCE },
+	{ .name = "thp",
+	  .type = SCHEMA_BOOL,
+	  .offset = AT(memory.thp),
+	  .preset = "on",
+	  .doc = "ask the host for transparent huge pages",
+	  SINCE },
+};
+
+#define CHAR_KEYS(port, first)                                                 \
+	{ .type = SCHEMA_ENUM,                                                 \
+	  .offset = AT(port.mode),                                             \
+	  CHOICES(char_words),                                                 \
+	  .preset = (first),                                                   \
+	  .doc = "no port; a port that drops output; this terminal; a new "    \
+		 "pseudo-terminal, whose name is logged",                      \
+	  SINCE },                                                             \
+	{ .name = "file",                                                      \
+	  .type = SCHEMA_PATH,                                                 \
+	  .offset = AT(port.file),                                             \
+	  .selects = CHAR_FILE,                                                \
+	  .selects_offset = AT(port.mode),                                     \
+	  .doc = "output goes to this file, which is overwritten",             \
+	  SINCE },                                                             \
+	{ .name = "socket",                                                    \
+	  .type = SCHEMA_PATH,                                                 \
+	  .offset = AT(port.socket),                                           \
+	  .selects = CHAR_SOCKET,                                              \
+	  .selects_offset = AT(port.mode),                                     \
+	  .doc = "wait for clients on this UNIX socket, which is created",     \
+	  SINCE }
+
+static const struct schema_key serial_keys[] = { CHAR_KEYS(serial, "null") };
+static const struct schema_key console_keys[] = { CHAR_KEYS(console, "tty") };
+
+static const struct schema_key rng_keys[] = {
+	{ .name = "src",
+	  .type = SCHEMA_PATH,
+	  .offset = AT(rng.src),
+	  .preset = "/dev/urandom",
+	  .doc = "where the guest's random bytes come from",
+	  SINCE },
+};
+
+static const struct schema_key platform_keys[] = {
+	{ .name = "tables",
+	  .type = SCHEMA_ENUM,
+	  .offset = AT(platform.tables),
+	  CHOICES(tables_words),
+	  .preset = "auto",
+	  .doc = "what describes the machine to the guest; auto: what its "
+		 "architecture uses",
+	  SINCE },
+	{ .name = "transport",
+	  .type = SCHEMA_ENUM,
+	  .offset = AT(platform.transport),
+	  CHOICES(transport_words),
+	  .preset = "pci",
+	  .doc = "how virtio devices are attached",
+	  SINCE },
+};
+
+static const struct schema_key pvpanic_keys[] = {
+	{ .type = SCHEMA_FLAG, .offset = AT(pvpanic), SINCE },
+};
+
+static const struct schema_key hypervisor_keys[] = {
+	{ .type = SCHEMA_NAME,
+	  .offset = AT(hypervisor),
+	  CHOICES(hypervisor_words),
+	  .preset = "auto",
+	  SINCE },
+};
+
+static const struct schema_key log_file_keys[] = {
+	{ .type = SCHEMA_PATH, .offset = AT(log_file), SINCE },
+};
+
+static const struct schema_key verbose_keys[] = {
+	{ .type = SCHEMA_COUNT, .offset = AT(verbosity), SINCE },
+};
+
+/* ---- options -------------------------------------------------------------*/
+
+static const struct schema_option options[] = {
+	{ .name = "kernel",
+	  .group = "What to boot",
+	  KEYS(kernel_keys),
+	  .doc = "Linux kernel; x86_64: vmlinux or bzImage; arm64: Image, "
+		 "Image.gz or EFI zboot",
+	  MACHINE },
+	{ .name = "initramfs",
+	  .group = "What to boot",
+	  KEYS(initramfs_keys),
+	  .doc = "initial RAM file system, as the kernel gets it",
+	  MACHINE },
+	{ .name = "cmdline",
+	  .group = "What to boot",
+	  KEYS(cmdline_keys),
+	  .doc = "kernel command line",
+	  MACHINE },
+	{ .name = "cpus",
+	  .group = "CPUs and memory",
+	  .list = true,
+	  KEYS(cpus_keys),
+	  .later = "kvm_hyperv affinity core_scheduling profile",
+	  .doc = "virtual CPUs",
+	  MACHINE },
+	{ .name = "memory",
+	  .group = "CPUs and memory",
+	  .list = true,
+	  KEYS(memory_keys),
+	  .later = "hotplug_method hotplug_size hotplugged_size reserve",
+	  .doc = "guest RAM and how the host backs it",
+	  MACHINE },
+	{ .name = "serial",
+	  .group = "Devices",
+	  .list = true,
+	  .one_of = true,
+	  KEYS(serial_keys),
+	  .doc = "serial port: 16550 at 0x3f8 (x86_64), PL011 (arm64)",
+	  MACHINE },
+	{ .name = "console",
+	  .group = "Devices",
+	  .list = true,
+	  .one_of = true,
+	  KEYS(console_keys),
+	  .later = "iommu id pci_segment pci_device_id",
+	  .doc = "virtio console, hvc0 in Linux",
+	  MACHINE },
+	{ .name = "rng",
+	  .group = "Devices",
+	  .list = true,
+	  KEYS(rng_keys),
+	  .later = "iommu id pci_segment pci_device_id",
+	  .doc = "virtio entropy device, always present",
+	  MACHINE },
+	{ .name = "pvpanic",
+	  .group = "Devices",
+	  KEYS(pvpanic_keys),
+	  .doc = "device by which the guest's kernel reports its panic",
+	  MACHINE },
+	{ .name = "platform",
+	  .group = "Devices",
+	  .list = true,
+	  KEYS(platform_keys),
+	  .later = "num_pci_segments iommu_segments iommu_address_width "
+		   "iommufd iommufd_fd vfio_p2p_dma system_manufacturer "
+		   "system_product_name system_version system_serial_number "
+		   "system_uuid system_sku_number system_family "
+		   "chassis_asset_tag oem_strings serial_number uuid tdx "
+		   "sev_snp",
+	  .doc = "the machine around the devices",
+	  MACHINE },
+	{ .name = "hypervisor",
+	  .group = "Host",
+	  KEYS(hypervisor_keys),
+	  .doc = "what runs the guest; auto takes what this host offers, fake "
+		 "is an interpreter for tests",
+	  MACHINE },
+	{ .name = "log-file",
+	  .group = "Host",
+	  KEYS(log_file_keys),
+	  .doc = "append messages to this file instead of standard error",
+	  RUN },
+	{ .name = "verbose",
+	  .letter = 'v',
+	  .group = "Host",
+	  KEYS(verbose_keys),
+	  .doc = "log what happens; twice: for developers",
+	  MACHINE },
+};
+
+const struct schema vm_config_schema = {
+	.option = options,
+	.count = ARRAY_SIZE(options),
+};
+
+/* ---- struct vm_config ----------------------------------------------------*/
+
+int vm_config_init(struct vm_config *c, const char *arch, struct diag *d)
+{
+	int ret;
+
+	memset(c, 0, sizeof(*c));
+	ret = schema_init(&vm_config_schema, c, arch, d);
+	if (ret)
+		vm_config_release(c);
+	return ret;
+}
+
+void vm_config_release(struct vm_config *c)
+{
+	schema_release(&vm_config_schema, c);
+}
+
+void vm_config_complete(struct vm_config *c)
+{
+	if (!c->cpus.max_vcpus)
+		c->cpus.max_vcpus = c->cpus.boot_vcpus;
+}
+
+/* ---- rules between fields ------------------------------------------------*/
+
+static int check_cpus(const struct cpus_config *c, struct diag *d)
+{
+	const struct topology *t = &c->topology;
+	uint64_t product;
+
+	if (c->max_vcpus < c->boot_vcpus)
+		return diag_fail(d, EINVAL,
+				 "--cpus max=%" PRIu32
+				 ": must be at least boot=%" PRIu32,
+				 c->max_vcpus, c->boot_vcpus);
+	if (!t->threads_per_core && !t->cores_per_die && !t->dies_per_package &&
+	    !t->packages)
+		return 0;
+	if (mul_u64(t->threads_per_core, t->cores_per_die, &product) &&
+	    mul_u64(product, t->dies_per_package, &product) &&
+	    mul_u64(product, t->packages, &product) &&
+	    product == c->max_vcpus)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "--cpus topology=%" PRIu32 ":%" PRIu32 ":%" PRIu32
+			 ":%" PRIu32
+			 ": must multiply out to the number of vCPUs, "
+			 "max=%" PRIu32,
+			 t->threads_per_core, t->cores_per_die,
+			 t->dies_per_package, t->packages, c->max_vcpus);
+}
+
+static int check_hugepages(const struct memory_config *m, struct diag *d)
+{
+	uint64_t page = m->hugepage_size_bytes;
+
+	if (!page)
+		return 0;
+	if (!m->hugepages)
+		return diag_fail(d, EINVAL,
+				 "--memory hugepage_size=%" PRIu64
+				 ": works only with hugepages=on",
+				 page);
+	if (!is_pow2(page))
+		return diag_fail(d, EINVAL,
+				 "--memory hugepage_size=%" PRIu64
+				 ": must be a power of two, such as 2M",
+				 page);
+	if (m->size_bytes % page)
+		return diag_fail(d, EINVAL,
+				 "--memory size=%" PRIu64
+				 ": must be a multiple of hugepage_size, "
+				 "%" PRIu64,
+				 m->size_bytes, page);
+	return 0;
+}
+
+static int check_memory(const struct memory_config *m, struct diag *d)
+{
+	if (m->size_bytes % GUEST_PAGE)
+		return diag_fail(d, EINVAL,
+				 "--memory size=%" PRIu64
+				 ": must be a multiple of 4K; the next one "
+				 "is %" PRIu64,
+				 m->size_bytes,
+				 align_up(m->size_bytes, GUEST_PAGE));
+	if (m->mergeable && m->shared)
+		return diag_fail(d, EINVAL,
+				 "--memory mergeable=on: does not work with "
+				 "shared=on, whose pages KSM never merges");
+	if (m->mergeable && m->hugepages)
+		return diag_fail(d, EINVAL,
+				 "--memory mergeable=on: does not work with "
+				 "hugepages=on, whose pages KSM never merges");
+	return check_hugepages(m, d);
+}
+
+static int check_ports(const struct vm_config *c, struct diag *d)
+{
+	const struct char_config *s = &c->serial, *v = &c->console;
+
+	if (s->mode == CHAR_TTY && v->mode == CHAR_TTY)
+		return diag_fail(d, EINVAL,
+				 "--serial tty: --console tty has this "
+				 "terminal already; add --console off");
+	if ((s->mode == CHAR_FILE && v->mode == CHAR_FILE &&
+	     !strcmp(s->file, v->file)) ||
+	    (s->mode == CHAR_SOCKET && v->mode == CHAR_SOCKET &&
+	     !strcmp(s->socket, v->socket)))
+		return diag_fail(d, EINVAL,
+				 "--serial %s: --console has this name "
+				 "already; give each its own",
+				 s->mode == CHAR_FILE ? s->file : s->socket);
+	return 0;
+}
+
+int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
+{
+	int ret = schema_check(&vm_config_schema, c, arch, d);
+
+	if (!ret)
+		ret = check_cpus(&c->cpus, d);
+	if (!ret)
+		ret = check_memory(&c->memory, d);
+	if (!ret)
+		ret = check_ports(c, d);
+	return ret;
+}
+
+void vm_config_warn(const struct vm_config *c)
+{
+	struct sysinfo host;
+	uint64_t ram;
+
+	if (sysinfo(&host) || !mul_u64(host.totalram, host.mem_unit, &ram))
+		return;
+	if (c->memory.size_bytes > ram)
+		log_warn("--memory size=%" PRIu64 "M: this host has only "
+			 "%" PRIu64 "M of RAM",
+			 c->memory.size_bytes >> 20, ram >> 20);
+}
