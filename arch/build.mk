@@ -4,3 +4,4 @@ obj-y += arch/x86_64/layout.o
 obj-y += arch/arm64/layout.o arch/arm64/irqchip.o arch/arm64/unpack.o \
 	arch/arm64/image.o arch/arm64/kernel.o
 obj-y += arch/arm64/fdt.o
+obj-$(CONFIG_HOST_FAKE) += arch/fake/fake.o arch/fake/load.o

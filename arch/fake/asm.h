@@ -28,7 +28,22 @@
 #define FAKE_ASM_FIXUPS 512
 
 enum fake_reg {
-	R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15
+	R0,
+	R1,
+	R2,
+	R3,
+	R4,
+	R5,
+	R6,
+	R7,
+	R8,
+	R9,
+	R10,
+	R11,
+	R12,
+	R13,
+	R14,
+	R15
 };
 
 /**
@@ -112,8 +127,8 @@ static inline void fake_asm_finish(struct fake_asm *a)
 static inline void fake_li(struct fake_asm *a, unsigned rd, uint64_t value)
 {
 	fake_emit(a, fake_insn(FAKE_OP_LI, rd, 0, 0, 0, (int32_t)value));
-	fake_emit(a, fake_insn(FAKE_OP_LIH, rd, 0, 0, 0,
-			       (int32_t)(value >> 32)));
+	fake_emit(a,
+		  fake_insn(FAKE_OP_LIH, rd, 0, 0, 0, (int32_t)(value >> 32)));
 }
 
 /** fake_la - rd = the address of @label, which may come later */
@@ -162,24 +177,24 @@ static inline unsigned fake_width(unsigned size_bytes)
 }
 
 /** fake_ld - rd = @size_bytes at [ra + imm] */
-static inline void fake_ld(struct fake_asm *a, unsigned size_bytes,
-			   unsigned rd, unsigned ra, int32_t imm)
+static inline void fake_ld(struct fake_asm *a, unsigned size_bytes, unsigned rd,
+			   unsigned ra, int32_t imm)
 {
-	fake_emit(a, fake_insn(FAKE_OP_LOAD, rd, ra, 0,
-			       fake_width(size_bytes), imm));
+	fake_emit(a, fake_insn(FAKE_OP_LOAD, rd, ra, 0, fake_width(size_bytes),
+			       imm));
 }
 
 /** fake_st - @size_bytes at [ra + imm] = rd */
-static inline void fake_st(struct fake_asm *a, unsigned size_bytes,
-			   unsigned rd, unsigned ra, int32_t imm)
+static inline void fake_st(struct fake_asm *a, unsigned size_bytes, unsigned rd,
+			   unsigned ra, int32_t imm)
 {
-	fake_emit(a, fake_insn(FAKE_OP_STORE, rd, ra, 0,
-			       fake_width(size_bytes), imm));
+	fake_emit(a, fake_insn(FAKE_OP_STORE, rd, ra, 0, fake_width(size_bytes),
+			       imm));
 }
 
 /** fake_in - rd = @size_bytes from port ra + imm */
-static inline void fake_in(struct fake_asm *a, unsigned size_bytes,
-			   unsigned rd, unsigned ra, int32_t imm)
+static inline void fake_in(struct fake_asm *a, unsigned size_bytes, unsigned rd,
+			   unsigned ra, int32_t imm)
 {
 	fake_emit(a, fake_insn(FAKE_OP_IN, rd, ra, 0, fake_width(size_bytes),
 			       imm));

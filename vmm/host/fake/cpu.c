@@ -233,9 +233,9 @@ static bool op_in(struct fake_vcpu *v, const struct insn *i)
 	struct fake_vm *vm = fake_vm_of_vcpu(v);
 	uint64_t port = (uint16_t)(v->core.r[i->ra] + i->imm);
 
-	v->core.r[i->rd] = vm->cfg.pio && i->size <= 4 ?
-				   bus_read(vm->cfg.pio, port, i->size) :
-				   cut(UINT64_MAX, i->size);
+	v->core.r[i->rd] = vm->cfg.pio && i->size <= 4
+				   ? bus_read(vm->cfg.pio, port, i->size)
+				   : cut(UINT64_MAX, i->size);
 	return true;
 }
 

@@ -72,8 +72,8 @@ int fake_fails(struct fake_vm *vm, enum host_fake_fault what, struct diag *d)
 		err = f->err;
 	pthread_mutex_unlock(&vm->lock);
 	return err ? diag_errno(d, err, "the fake hypervisor's %s failed",
-				fault_names[what]) :
-		     0;
+				fault_names[what])
+		   : 0;
 }
 
 /* One "NAME:NTH:ERRNO"; false if it does not parse. */
@@ -174,9 +174,9 @@ static int fake_vm_new(struct host_vm **out, const struct host_vm_config *cfg,
 		return diag_fail(d, ENOMEM, "out of memory");
 	fake_probe(&vm->host.caps, NULL);
 	vm->irqfd_epoll = epoll_create1(EPOLL_CLOEXEC);
-	err = vm->irqfd_epoll < 0 ?
-		      diag_errno(d, errno, "cannot create an epoll set") :
-		      faults_from_environment(vm, d);
+	err = vm->irqfd_epoll < 0
+		      ? diag_errno(d, errno, "cannot create an epoll set")
+		      : faults_from_environment(vm, d);
 	if (err) {
 		fake_vm_free(&vm->host);
 		return err;
@@ -227,8 +227,8 @@ static struct host_vcpu *fake_vcpu(struct host_vm *host, unsigned index)
 static int state_check(enum host_state cls, size_t size_bytes, struct diag *d)
 {
 	if (cls != HOST_FAKE_CORE)
-		return diag_fail(d, ENOTSUP, "vCPU state class %d is not fake's",
-				 (int)cls);
+		return diag_fail(d, ENOTSUP,
+				 "vCPU state class %d is not fake's", (int)cls);
 	if (size_bytes != sizeof(struct fake_core))
 		return diag_fail(d, EINVAL, "fake core state of %zu bytes",
 				 size_bytes);

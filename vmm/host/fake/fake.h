@@ -40,8 +40,8 @@ enum host_fake_fault {
  * @nth: 1: the next call of it; 0 cancels
  * @err: positive errno value it fails with; nothing else happens in that call
  */
-void host_fake_fail(struct host_vm *vm, enum host_fake_fault what,
-		    unsigned nth, int err);
+void host_fake_fail(struct host_vm *vm, enum host_fake_fault what, unsigned nth,
+		    int err);
 
 /**
  * host_fake_poll_every - how often running vCPUs look at irqfds

@@ -37,7 +37,7 @@ static int map_check(const struct fake_vm *vm, const struct fake_map *new,
 	uint64_t mask = page_size(vm) - 1, end;
 
 	if (!new->size_bytes || ((new->gpa | new->size_bytes) & mask) ||
-	    ((uintptr_t)new->host & mask))
+	    (uintptr_t)new->host % page_size(vm))
 		return diag_fail(d, EINVAL, "RAM at 0x%llx is not page-aligned",
 				 (unsigned long long)new->gpa);
 	if (!add_u64(new->gpa, new->size_bytes, &end) ||
@@ -75,8 +75,8 @@ static int map_add(struct fake_vm *vm, struct fake_map *new, struct diag *d)
 	return 0;
 }
 
-int fake_ram_map(struct host_vm *host, gpa_t gpa, void *at,
-		 uint64_t size_bytes, unsigned flags, struct diag *d)
+int fake_ram_map(struct host_vm *host, gpa_t gpa, void *at, uint64_t size_bytes,
+		 unsigned flags, struct diag *d)
 {
 	struct fake_vm *vm = fake_vm_of(host);
 	struct fake_map new = { .gpa = gpa.v,

@@ -93,7 +93,7 @@ struct fake_vm {
 	unsigned map_count;
 	bool logging;
 
-	pthread_mutex_t lock; /* guards all below */
+	pthread_mutex_t lock;			    /* guards all below */
 	struct fake_route route[FAKE_ROUTES_MAX];   /* as set */
 	struct fake_route applied[FAKE_ROUTES_MAX]; /* as in force */
 	struct fake_irqfd irqfd[FAKE_IRQFDS_MAX];
@@ -127,8 +127,8 @@ int fake_fails(struct fake_vm *vm, enum host_fake_fault what, struct diag *d);
 
 /* ---- ram.c ---- */
 
-int fake_ram_map(struct host_vm *vm, gpa_t gpa, void *host,
-		 uint64_t size_bytes, unsigned flags, struct diag *d);
+int fake_ram_map(struct host_vm *vm, gpa_t gpa, void *host, uint64_t size_bytes,
+		 unsigned flags, struct diag *d);
 int fake_ram_unmap(struct host_vm *vm, gpa_t gpa, struct diag *d);
 int fake_dirty_start(struct host_vm *vm, struct diag *d);
 int fake_dirty_take(struct host_vm *vm, gpa_t gpa, uint64_t *bitmap,

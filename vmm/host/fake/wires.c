@@ -32,8 +32,8 @@ int fake_irq_pin(struct host_vm *host, uint32_t pin, bool level)
 	if (pin >= FAKE_PINS)
 		return -EINVAL;
 	bit = 1ULL << pin;
-	before = level ? atomic_fetch_or(&vm->pins, bit) :
-			 atomic_fetch_and(&vm->pins, ~bit);
+	before = level ? atomic_fetch_or(&vm->pins, bit)
+		       : atomic_fetch_and(&vm->pins, ~bit);
 	if (level && !(before & bit))
 		fake_raise(&vm->vcpu[0], FAKE_IRQ_PIN + pin);
 	return 0;
@@ -208,8 +208,7 @@ static bool doorbell_same(const struct fake_doorbell *a,
 			  const struct fake_doorbell *b)
 {
 	return a->pio == b->pio && a->addr == b->addr &&
-	       a->size_bytes == b->size_bytes &&
-	       a->has_match == b->has_match &&
+	       a->size_bytes == b->size_bytes && a->has_match == b->has_match &&
 	       (!a->has_match || a->match == b->match);
 }
 
