@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: character back ends: opening and closing each mode, see chardev.h
+ *
+ *	null	swallows output, has no input
+ *	tty	standard output and input. Whatever they are: terminals, pipes,
+ *		files, sockets; input may be closed. The first chardev in the
+ *		process gets the input, others are output only
+ *	pty	a new pseudo-terminal, its slave in raw mode
+ *	file	created or truncated; output only; may be a FIFO or device
+ *	socket	a listening UNIX stream socket; one client at a time, the next
+ *		one waits in line; removed when closed
+ *
+ * Standard output is opened a second time through /proc, so that it can be
+ * non-blocking without making it so for the shell and others who share it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+#include "vmm/chardev-impl.h"
+#include "vmm/terminal.h"
+
+/* ---- tty ---------------------------------------------------------------- */
+
+/* Asked before we open anything: our own descriptors would fill the gap. */
+static bool fd_open_for(int fd, int unwanted_mode)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) != unwanted_mode;
+}
+
+void chardev_look(struct chardev *c)
+{
+	c->has_stdin = fd_open_for(STDIN_FILENO, O_WRONLY);
+	c->has_stdout = fd_open_for(STDOUT_FILENO, O_RDONLY);
+}
+
+static int reopen_stdout(struct chardev_out *o)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (fstat(STDOUT_FILENO, &st) < 0)
+		return -errno;
+	o->send = S_ISSOCK(st.st_mode);
+	/* A second open of a regular file would start over at offset 0. */
+	if (!o->send && !S_ISREG(st.st_mode))
+		fd = open("/proc/self/fd/1",
+			  O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	o->blocking = !o->send && !S_ISREG(st.st_mode);
+	fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
+}
+
+static void open_stdin(struct chardev *c)
+{
+	int fd;
+
+	if (!c->has_stdin || !terminal_claim())
+		return;
+	c->in.claimed = true;
+	c->in.person = terminal_raw(c->kick.fd);
+	fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0)
+		chardev_input_start(c, fd);
+}
+
+static int open_tty(struct chardev *c, struct diag *d)
+{
+	int fd;
+
+	if (!c->has_stdout)
+		return diag_fail(d, EBADF,
+				 "%s tty: standard output is closed; open it "
+				 "or use %s null",
+				 c->name, c->name);
+	fd = reopen_stdout(&c->out);
+	if (fd < 0)
+		return diag_errno(d, -fd, "%s tty: cannot use standard output",
+				  c->name);
+	c->out.patient = true;
+	chardev_output_start(c, fd);
+	open_stdin(c);
+	return 0;
+}
+
+/* ---- pty ---------------------------------------------------------------- */
+
+static int open_pty_slave(struct chardev *c)
+{
+	struct termios tio;
+
+	c->slave_fd = open(c->pty_path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (c->slave_fd < 0 || tcgetattr(c->slave_fd, &tio) < 0)
+		return -errno;
+	cfmakeraw(&tio);
+	return tcsetattr(c->slave_fd, TCSANOW, &tio) < 0 ? -errno : 0;
+}
+
+static int setup_pty(struct chardev *c, int master)
+{
+	int out;
+
+	if (grantpt(master) < 0 || unlockpt(master) < 0)
+		return -errno;
+	if (ptsname_r(master, c->pty_path, sizeof(c->pty_path)))
+		return -errno;
+	if (open_pty_slave(c) < 0)
+		return -errno;
+	out = fcntl(master, F_DUPFD_CLOEXEC, 3);
+	if (out < 0)
+		return -errno;
+	chardev_output_start(c, out);
+	chardev_input_start(c, master);
+	return 0;
+}
+
+static int open_pty(struct chardev *c, struct diag *d)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	int err = master < 0 ? -errno : setup_pty(c, master);
+
+	if (!err)
+		return 0;
+	if (master >= 0)
+		close(master);
+	return diag_errno(d, -err, "%s pty: cannot make a pseudo-terminal",
+			  c->name);
+}
+
+/* ---- file --------------------------------------------------------------- */
+
+static int open_file(struct chardev *c, const char *path, struct diag *d)
+{
+	int fd;
+
+	if (!path || !*path)
+		return diag_fail(d, EINVAL, "%s file=: needs a path", c->name);
+	fd = open(path,
+		  O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY |
+			  O_CLOEXEC,
+		  0644);
+	if (fd < 0)
+		return diag_errno(d, errno, "%s file=%s: cannot open", c->name,
+				  path);
+	chardev_output_start(c, fd);
+	return 0;
+}
+
+/* ---- socket ------------------------------------------------------------- */
+
+static void let_in(struct chardev *c, bool on)
+{
+	if (on)
+		event_add(c->loop, &c->listener, EPOLLIN);
+	else
+		event_del(c->loop, &c->listener);
+}
+
+void chardev_client_gone(struct chardev *c)
+{
+	chardev_input_stop(c, true);
+	chardev_output_stop(c);
+	let_in(c, true);
+}
+
+/* Not to try again at once, for ever, when descriptors are short. */
+static void accept_failed(struct chardev *c, int err)
+{
+	if (err == EAGAIN || err == EINTR || err == ECONNABORTED)
+		return;
+	log_warn("%s: takes no more clients: %s", c->name, strerror(err));
+	let_in(c, false);
+}
+
+static void client_came(void *opaque, uint32_t events)
+{
+	struct chardev *c = opaque;
+	int fd, out;
+
+	(void)events;
+	fd = accept4(c->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		accept_failed(c, errno);
+		return;
+	}
+	out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (out < 0) {
+		log_warn("%s: cannot serve a client: %s", c->name,
+			 strerror(errno));
+		close(fd);
+		return;
+	}
+	let_in(c, false);
+	chardev_output_start(c, out);
+	chardev_input_start(c, fd);
+}
+
+static int socket_address(struct sockaddr_un *sa, const struct chardev *c,
+			  const char *path, struct diag *d)
+{
+	if (!path || !*path)
+		return diag_fail(d, EINVAL, "%s socket=: needs a path",
+				 c->name);
+	if (strlen(path) >= sizeof(sa->sun_path))
+		return diag_fail(d, ENAMETOOLONG,
+				 "%s socket=%s: longer than %zu bytes", c->name,
+				 path, sizeof(sa->sun_path) - 1);
+	memset(sa, 0, sizeof(*sa));
+	sa->sun_family = AF_UNIX;
+	strcpy(sa->sun_path, path);
+	return 0;
+}
+
+/* What is at the path already? A socket nobody listens on is a leftover. */
+static int remove_stale(const struct chardev *c, const struct sockaddr_un *sa,
+			struct diag *d)
+{
+	struct stat st;
+	int fd, err;
+
+	if (lstat(sa->sun_path, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return diag_fail(d, EEXIST,
+				 "%s socket=%s: exists and is not a socket",
+				 c->name, sa->sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return diag_errno(d, errno, "%s: cannot make a socket",
+				  c->name);
+	err = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? errno
+									: 0;
+	close(fd);
+	if (err != ECONNREFUSED)
+		return diag_fail(d, EADDRINUSE,
+				 "%s socket=%s: in use by another program; "
+				 "end it or choose another path",
+				 c->name, sa->sun_path);
+	return unlink(sa->sun_path) < 0
+		       ? diag_errno(d, errno, "%s socket=%s: cannot replace",
+				    c->name, sa->sun_path)
+		       : 0;
+}
+
+static int listen_at(struct chardev *c, const struct sockaddr_un *sa)
+{
+	struct stat st;
+
+	c->listener.fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->listener.fd < 0 ||
+	    bind(c->listener.fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0)
+		return -errno;
+	c->path = strdup(sa->sun_path);
+	if (!c->path)
+		return -ENOMEM;
+	if (lstat(c->path, &st) < 0 || listen(c->listener.fd, 1) < 0)
+		return -errno;
+	c->dev = st.st_dev;
+	c->ino = st.st_ino;
+	c->listener.ready = client_came;
+	c->listener.opaque = c;
+	return event_add(c->loop, &c->listener, EPOLLIN);
+}
+
+static int open_socket(struct chardev *c, const char *path, struct diag *d)
+{
+	struct sockaddr_un sa;
+	int err = socket_address(&sa, c, path, d);
+
+	if (!err)
+		err = remove_stale(c, &sa, d);
+	if (err)
+		return err;
+	c->out.send = true;
+	err = listen_at(c, &sa);
+	return err ? diag_errno(d, -err, "%s socket=%s: cannot listen", c->name,
+				path)
+		   : 0;
+}
+
+/* Remove the socket file, unless somebody put another one there. */
+static void close_listener(struct chardev *c)
+{
+	struct stat st;
+
+	if (c->listener.fd < 0)
+		return;
+	event_del(c->loop, &c->listener);
+	close(c->listener.fd);
+	c->listener.fd = -1;
+	if (c->path && lstat(c->path, &st) == 0 && st.st_dev == c->dev &&
+	    st.st_ino == c->ino)
+		unlink(c->path);
+}
+
+/* ---- all ---------------------------------------------------------------- */
+
+int chardev_open(struct chardev *c, const struct char_config *cfg,
+		 struct diag *d)
+{
+	switch (cfg->mode) {
+	case CHAR_NULL:
+		return 0;
+	case CHAR_TTY:
+		return open_tty(c, d);
+	case CHAR_PTY:
+		return open_pty(c, d);
+	case CHAR_FILE:
+		return open_file(c, cfg->file, d);
+	case CHAR_SOCKET:
+		return open_socket(c, cfg->socket, d);
+	case CHAR_OFF:
+		break;
+	}
+	return diag_fail(d, EINVAL, "%s: off has no back end", c->name);
+}
+
+void chardev_close(struct chardev *c)
+{
+	chardev_input_stop(c, false);
+	chardev_output_stop(c);
+	close_listener(c);
+	if (c->slave_fd >= 0)
+		close(c->slave_fd);
+	if (c->in.claimed)
+		terminal_release();
+	free(c->path);
+}
