@@ -2,6 +2,6 @@
 obj-y += arch/arch.o
 obj-y += arch/x86_64/layout.o
 obj-y += arch/arm64/layout.o arch/arm64/irqchip.o arch/arm64/unpack.o \
-	arch/arm64/image.o arch/arm64/kernel.o
+	arch/arm64/image.o arch/arm64/kernel.o arch/arm64/load.o arch/arm64/arm64.o
 obj-y += arch/arm64/fdt.o
 obj-$(CONFIG_HOST_FAKE) += arch/fake/fake.o arch/fake/load.o
