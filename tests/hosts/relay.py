@@ -12,7 +12,6 @@ Keys: Ctrl-A x ends the server, Ctrl-A Ctrl-A sends one Ctrl-A.
 import contextlib
 import os
 import selectors
-import sys
 import termios
 import time
 import tty
@@ -28,9 +27,8 @@ DRAIN_S = 10            # but is not listened to longer than this
 
 def is_interactive():
     """Is there somebody at a terminal, who waits for us?"""
-    return (sys.stdin is not None and sys.stdin.isatty() and
-            sys.stdout.isatty() and
-            os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp())
+    return (os.isatty(0) and os.isatty(1) and
+            os.tcgetpgrp(0) == os.getpgrp())
 
 
 @contextlib.contextmanager
@@ -94,7 +92,7 @@ class Relay:
         self.result = None      # COMMAND's exit status
         self.status_text = b""
         self.keyboard = Keyboard()
-        self.line_ends = None if sys.stdout.isatty() else LineEnds()
+        self.line_ends = None if os.isatty(1) else LineEnds()
         self.selector = selectors.DefaultSelector()
         self._watch(console, self._console)
         self._watch(status, self._status)
@@ -124,7 +122,7 @@ class Relay:
         if self.line_ends:
             data = self.line_ends.filter(data)
         while data:
-            data = data[os.write(sys.stdout.fileno(), data):]
+            data = data[os.write(1, data):]
 
     def _keys(self):
         data = self.keyboard.filter(self._read(0))

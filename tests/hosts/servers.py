@@ -104,7 +104,7 @@ class Qemu:
 class Epyc(Qemu):
     title = "AMD EPYC (SVM) in QEMU"
     arch = "amd64"
-    usual_boot = "10 s"
+    usual_boot = "4 to 10 s"
     timeout_s = 600
     program = "qemu-system-x86_64"
     package = "qemu-system-x86"
@@ -120,7 +120,7 @@ class Epyc(Qemu):
 class Arm(Qemu):
     title = "Arm (EL2, GICv3) in QEMU"
     arch = "arm64"
-    usual_boot = "6 s"
+    usual_boot = "2 to 6 s"
     timeout_s = 600
     program = "qemu-system-aarch64"
     package = "qemu-system-arm"
@@ -137,7 +137,7 @@ class Xeon:
 
     title = "Intel Xeon (VMX) in Bochs"
     arch = "amd64"
-    usual_boot = "75 s"
+    usual_boot = "45 to 75 s"
     timeout_s = 1800
     smp = False
     append = ("nokaslr", "tsc=unstable", "mitigations=off")
