@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 obj-y += arch/arch.o
-obj-y += arch/x86_64/layout.o
+obj-y += arch/x86_64/layout.o arch/x86_64/e820.o arch/x86_64/image.o \
+	arch/x86_64/bzimage.o arch/x86_64/pvh.o
 obj-y += arch/arm64/layout.o arch/arm64/irqchip.o arch/arm64/unpack.o \
 	arch/arm64/image.o arch/arm64/kernel.o arch/arm64/load.o arch/arm64/arm64.o
 obj-y += arch/arm64/fdt.o
