@@ -62,3 +62,36 @@ $(B)/fuzz/fuzz-%: $(B)/fuzz/tests/fuzz/fuzz-%.o $(B)/fuzz/libspandrel.a
 fuzz: $(fuzz-targets)
 $(fuzz-targets): %: $(B)/fuzz/%
 	$(Q)$(SRC)/tests/fuzz/run $(B)/fuzz/$@ $(FUZZ_SECONDS)
+
+# Bare-metal payloads: one source for both ISAs, no libc.
+payloads := $(patsubst $(SRC)/tests/guests/payload-%.c,%,$(wildcard $(SRC)/tests/guests/payload-*.c))
+GUEST_CFLAGS := -std=gnu11 $(WARN) -O2 -ffreestanding -fno-builtin -nostdinc \
+	-isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
+	-fno-stack-protector -fno-pic -fno-pie -fno-asynchronous-unwind-tables \
+	-fcf-protection=none
+GUEST_CFLAGS_x86_64 := -m32 -march=i686 -mno-sse -mno-mmx
+GUEST_CFLAGS_arm64 := -mgeneral-regs-only -mstrict-align -mcmodel=small
+GUEST_LD_x86_64 := -m elf_i386 --defsym=BASE=0x200000
+GUEST_LD_arm64 := --defsym=BASE=0x0
+GUEST_COPY_x86_64 := -O elf64-x86-64
+GUEST_COPY_arm64 := -O binary
+guest-cflags = $(filter-out $(if $(filter arm64,$(ARCH)),-fcf-protection=none),$(GUEST_CFLAGS)) $(GUEST_CFLAGS_$(ARCH))
+guest-common := start-$(ARCH) machine-$(ARCH) guest
+
+$(B)/guests/%.o: tests/guests/%.c $(SRC)/tests/guests/guest.h $(O)/.deps
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(guest-cflags) -c $(SRC)/tests/guests/$*.c -o $@
+$(B)/guests/%.o: tests/guests/%.S $(O)/.deps
+	$(call say,AS,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(guest-cflags) -c $(SRC)/tests/guests/$*.S -o $@
+$(B)/guests/%.elf: $(B)/guests/payload-%.o $(guest-common:%=$(B)/guests/%.o) $(SRC)/tests/guests/link.ld
+	$(call say,LINK,$@)
+	$(Q)$(CROSS_COMPILE)ld $(GUEST_LD_$(ARCH)) --no-warn-rwx-segments -z noexecstack \
+		-T $(SRC)/tests/guests/link.ld -o $@ $(filter %.o,$^)
+$(B)/guests/%: $(B)/guests/%.elf
+	$(Q)$(CROSS_COMPILE)objcopy $(GUEST_COPY_$(ARCH)) $< $@
+
+.PHONY: payloads
+payloads: $(payloads:%=$(B)/guests/%)

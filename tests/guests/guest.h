@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: what a bare-metal payload can use
+ *
+ * A payload is one C file with a payload() function. It runs without an
+ * operating system on vCPU 0, identity-mapped, without interrupts, and speaks
+ * TAP on the serial port. One source serves both ISAs: machine-*.c hold the
+ * few differences. x86_64 payloads run in 32-bit protected mode, the state
+ * that PVH enters in.
+ */
+#ifndef TESTS_GUESTS_GUEST_H
+#define TESTS_GUESTS_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- offered by the machine ---- */
+
+/** serial_put - one byte to the serial port */
+void serial_put(char c);
+
+/** machine_off - power off; does not return */
+__attribute__((noreturn)) void machine_off(void);
+
+/** cpu_start - start vCPU @index (an index, in the order of the FDT or MADT)
+ * at secondary(); false if that is refused */
+bool cpu_start(unsigned index);
+
+/** cpu_relax - hint inside a spin loop */
+void cpu_relax(void);
+
+/** memory_barrier - order memory accesses with the device */
+void memory_barrier(void);
+
+/* Where things are (arch/<isa>/layout.h). */
+extern const uintptr_t ecam_base;
+extern const uintptr_t pci_mem32_base;
+extern const uintptr_t free_ram; /* 1 MiB that nothing uses */
+
+/* ---- offered by guest.c ---- */
+
+#define ACCESSORS(bits)                                                        \
+	static inline uint##bits##_t read##bits(uintptr_t at)                  \
+	{                                                                      \
+		return *(volatile uint##bits##_t *)at;                         \
+	}                                                                      \
+	static inline void write##bits(uintptr_t at, uint##bits##_t v)         \
+	{                                                                      \
+		*(volatile uint##bits##_t *)at = v;                            \
+	}
+ACCESSORS(8)
+ACCESSORS(16)
+ACCESSORS(32)
+
+/** plan - TAP: how many tests will follow */
+void plan(unsigned count);
+
+/** ok - TAP: one test */
+void ok(bool good, const char *name);
+
+/** print - text; print_hex - a number */
+void print(const char *text);
+void print_hex(uint32_t v);
+
+/** pci_find - function on bus 0 with @vendor and @device; its configuration
+ * space, or 0 */
+uintptr_t pci_find(uint16_t vendor, uint16_t device);
+
+/** pci_bar_place - move 64-bit or 32-bit memory BAR @bar to @base and enable
+ * memory decoding and bus mastering */
+void pci_bar_place(uintptr_t cfg, unsigned bar, uint32_t base);
+
+/* ---- defined by each payload ---- */
+
+/** payload - the test; returning powers off */
+void payload(void);
+
+/** secondary - where started vCPUs arrive; may be empty */
+void secondary(void);
+
+#endif

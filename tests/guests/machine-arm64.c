@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: arm64: PL011, PSCI by HVC (DEN0022F) */
+#include "guest.h"
+
+#define PL011	      0x09000000ul
+#define PL011_FR      0x18
+#define FR_TXFF	      0x20
+#define PSCI_OFF      0x84000008ul
+#define PSCI_CPU_ON   0xc4000003ul
+
+const uintptr_t ecam_base = 0x4010000000ul;
+const uintptr_t pci_mem32_base = 0x10000000ul;
+const uintptr_t free_ram = 0x42000000ul;
+
+extern const uint8_t ap_start[];
+
+static int64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
+{
+	register uint64_t x0 __asm__("x0") = function;
+	register uint64_t x1 __asm__("x1") = a;
+	register uint64_t x2 __asm__("x2") = b;
+	register uint64_t x3 __asm__("x3") = c;
+
+	__asm__ volatile("hvc #0"
+			 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
+			 :
+			 : "memory");
+	return (int64_t)x0;
+}
+
+void serial_put(char c)
+{
+	while (read32(PL011 + PL011_FR) & FR_TXFF)
+		cpu_relax();
+	write32(PL011, (uint8_t)c);
+}
+
+void machine_off(void)
+{
+	psci(PSCI_OFF, 0, 0, 0);
+	for (;;)
+		__asm__ volatile("wfi");
+}
+
+bool cpu_start(unsigned index)
+{
+	return psci(PSCI_CPU_ON, index, (uintptr_t)ap_start, 0) == 0;
+}
+
+void cpu_relax(void)
+{
+	__asm__ volatile("yield");
+}
+
+void memory_barrier(void)
+{
+	__asm__ volatile("dsb sy" : : : "memory");
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: x86_64: 16550 at port 0x3f8, power-off at port 0x600, local APIC */
+#include "guest.h"
+
+#define SERIAL	    0x3f8
+#define LSR_THRE    0x20
+#define SLEEP_PORT  0x600
+#define SLEEP_S5    0x34 /* SLP_EN | SLP_TYP 5, ACPI 6.5 sec. 4.8.3.7 */
+#define LAPIC	    0xfee00000u
+#define LAPIC_ICR   0x300
+#define LAPIC_ICR2  0x310
+#define ICR_INIT    0x4500
+#define ICR_STARTUP 0x4600
+#define AP_PAGE	    0x8000u
+
+const uintptr_t ecam_base = 0xe8000000u;
+const uintptr_t pci_mem32_base = 0xc0000000u;
+const uintptr_t free_ram = 0x1000000u;
+
+extern const uint8_t ap_start[], ap_end[];
+void *memcpy(void *to, const void *from, size_t len);
+
+static void out8(uint16_t port, uint8_t v)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static uint8_t in8(uint16_t port)
+{
+	uint8_t v;
+
+	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+void serial_put(char c)
+{
+	while (!(in8(SERIAL + 5) & LSR_THRE))
+		cpu_relax();
+	out8(SERIAL, (uint8_t)c);
+}
+
+void machine_off(void)
+{
+	out8(SLEEP_PORT, SLEEP_S5);
+	for (;;)
+		__asm__ volatile("hlt");
+}
+
+/* The APIC id is the index: payloads run without a topology. */
+bool cpu_start(unsigned index)
+{
+	memcpy((void *)AP_PAGE, ap_start, (size_t)(ap_end - ap_start));
+	write32(LAPIC + LAPIC_ICR2, index << 24);
+	write32(LAPIC + LAPIC_ICR, ICR_INIT);
+	write32(LAPIC + LAPIC_ICR2, index << 24);
+	write32(LAPIC + LAPIC_ICR, ICR_STARTUP | AP_PAGE >> 12);
+	return true;
+}
+
+void cpu_relax(void)
+{
+	__asm__ volatile("pause");
+}
+
+void memory_barrier(void)
+{
+	__asm__ volatile("lock addl $0, (%%esp)" : : : "memory", "cc");
+}
