@@ -40,7 +40,7 @@ static void man_entry(FILE *out, const char *prefix, const char *name,
 	fputc('\n', out);
 	roff(out, doc);
 	roff(out, limits);
-	fputs(".\n", out);
+	fputs(doc[strlen(doc) - 1] == '.' ? "\n" : ".\n", out);
 }
 
 static void man_key(FILE *out, const struct schema_key *k)
