@@ -158,6 +158,7 @@ struct platform {
 	const char *arch;
 	struct plat_range ram[PLAT_RAM_MAX];
 	unsigned ram_count;
+	uint32_t ram_node[PLAT_RAM_MAX]; /* NUMA node of each; 0 without NUMA */
 	struct topology topology;
 	struct plat_cpu *cpu;
 	unsigned cpu_count, cpu_enabled;
