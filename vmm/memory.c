@@ -26,7 +26,7 @@ void ram_init(struct guest_ram *ram)
 /* Reserve guard + size + guard, return the 2 MiB-aligned middle. */
 static uint8_t *reserve(uint64_t size)
 {
-	uint64_t whole = size + 3 * GUARD;
+	uint64_t whole = align_up(size, GUARD) + 3 * GUARD;
 	uint8_t *at = mmap(NULL, whole, PROT_NONE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint8_t *middle, *end;
