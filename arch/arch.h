@@ -119,8 +119,8 @@ struct arch {
 
 	/** @host_config: fill the architecture's part of @out (the arrays it
 	 * points to stay valid as long as @p) */
-	int (*host_config)(const struct platform *p,
-			   struct host_vm_config *out, struct diag *d);
+	int (*host_config)(const struct platform *p, struct host_vm_config *out,
+			   struct diag *d);
 
 	/**
 	 * @irqchip_new: create the user-space part and say how wires are driven

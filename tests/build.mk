@@ -95,3 +95,8 @@ $(B)/guests/%: $(B)/guests/%.elf
 
 .PHONY: payloads
 payloads: $(payloads:%=$(B)/guests/%)
+
+# Static checks: seconds in `make check`, all of them in `make lint`.
+.PHONY: lint
+lint: $(B)/include/config/auto.conf
+	$(Q)$(PYTHON) $(SRC)/tests/run "$(SRC)/tests/lint/run $(B) all"

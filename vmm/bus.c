@@ -13,17 +13,18 @@
  * reader may still be searching it; doubling keeps the total below twice the
  * newest.
  */
+#include "vmm/bus.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "vmm/base/check.h"
-#include "vmm/bus.h"
 
 struct slot {
 	_Atomic uint64_t base;
 	_Atomic uint64_t last; /* last address, inclusive */
-	_Atomic(const struct bus_region *) region;
+	const struct bus_region *_Atomic region;
 };
 
 struct table {
@@ -34,10 +35,10 @@ struct table {
 
 struct bus {
 	const char *name;
-	uint64_t last; /* last address of the space */
+	uint64_t last;	      /* last address of the space */
 	pthread_mutex_t lock; /* serialises writers */
 	atomic_uint sequence;
-	_Atomic(struct table *) table;
+	struct table *_Atomic table;
 	_Atomic size_t count;
 };
 
@@ -258,8 +259,8 @@ int bus_add(struct bus *bus, const struct bus_region *region, struct diag *d)
 
 	CHECK(region->ops && region->name);
 	pthread_mutex_lock(&bus->lock);
-	err = reserve(bus) ? insert(bus, region, d) :
-			     diag_fail(d, ENOMEM, "out of memory");
+	err = reserve(bus) ? insert(bus, region, d)
+			   : diag_fail(d, ENOMEM, "out of memory");
 	pthread_mutex_unlock(&bus->lock);
 	return err;
 }

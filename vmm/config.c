@@ -8,6 +8,8 @@
  * hypervisor can run) or the memory map (guest-physical range, length of the
  * command line) are checked by arch's layout() and load().
  */
+#include "vmm/config.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -15,7 +17,6 @@
 
 #include "vmm/base/log.h"
 #include "vmm/cli.h"
-#include "vmm/config.h"
 #include "vmm/schema.h"
 
 #define AT(member)	offsetof(struct vm_config, member)
@@ -190,28 +191,29 @@ static const struct schema_key memory_keys[] = {
 	  SINCE },
 };
 
-#define CHAR_KEYS(port, first)                                                 \
-	{ .type = SCHEMA_ENUM,                                                 \
-	  .offset = AT(port.mode),                                             \
-	  CHOICES(char_words),                                                 \
-	  .preset = (first),                                                   \
-	  .doc = "no port; a port that drops output; this terminal; a new "    \
-		 "pseudo-terminal, whose name is logged",                      \
-	  SINCE },                                                             \
-	{ .name = "file",                                                      \
-	  .type = SCHEMA_PATH,                                                 \
-	  .offset = AT(port.file),                                             \
-	  .selects = CHAR_FILE,                                                \
-	  .selects_offset = AT(port.mode),                                     \
-	  .doc = "output goes to this file, which is overwritten",             \
-	  SINCE },                                                             \
-	{ .name = "socket",                                                    \
-	  .type = SCHEMA_PATH,                                                 \
-	  .offset = AT(port.socket),                                           \
-	  .selects = CHAR_SOCKET,                                              \
-	  .selects_offset = AT(port.mode),                                     \
-	  .doc = "wait for clients on this UNIX socket, which is created",     \
-	  SINCE }
+#define CHAR_KEYS(port, first)                                              \
+	{ .type = SCHEMA_ENUM,                                              \
+	  .offset = AT(port.mode),                                          \
+	  CHOICES(char_words),                                              \
+	  .preset = (first),                                                \
+	  .doc = "no port; a port that drops output; this terminal; a new " \
+		 "pseudo-terminal, whose name is logged",                   \
+	  SINCE },                                                          \
+		{ .name = "file",                                           \
+		  .type = SCHEMA_PATH,                                      \
+		  .offset = AT(port.file),                                  \
+		  .selects = CHAR_FILE,                                     \
+		  .selects_offset = AT(port.mode),                          \
+		  .doc = "output goes to this file, which is overwritten",  \
+		  SINCE },                                                  \
+	{                                                                   \
+		.name = "socket", .type = SCHEMA_PATH,                      \
+		.offset = AT(port.socket), .selects = CHAR_SOCKET,          \
+		.selects_offset = AT(port.mode),                            \
+		.doc = "wait for clients on this UNIX socket, which is "    \
+		       "created",                                           \
+		SINCE                                                       \
+	}
 
 static const struct schema_key serial_keys[] = { CHAR_KEYS(serial, "null") };
 static const struct schema_key console_keys[] = { CHAR_KEYS(console, "tty") };
@@ -400,8 +402,7 @@ static int check_cpus(const struct cpus_config *c, struct diag *d)
 		return 0;
 	if (mul_u64(t->threads_per_core, t->cores_per_die, &product) &&
 	    mul_u64(product, t->dies_per_package, &product) &&
-	    mul_u64(product, t->packages, &product) &&
-	    product == c->max_vcpus)
+	    mul_u64(product, t->packages, &product) && product == c->max_vcpus)
 		return 0;
 	return diag_fail(d, EINVAL,
 			 "--cpus topology=%" PRIu32 ":%" PRIu32 ":%" PRIu32

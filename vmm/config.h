@@ -50,8 +50,8 @@ struct cpus_config {
 	struct topology topology;
 	uint32_t max_phys_bits;
 	bool nested;
-	bool sve, pauth;      /* arm64: asked for by features= */
-	enum three_way pmu;   /* arm64 */
+	bool sve, pauth;    /* arm64: asked for by features= */
+	enum three_way pmu; /* arm64 */
 };
 
 struct memory_config {

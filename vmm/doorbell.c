@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: doorbells of one machine, see doorbell.h */
+#include "vmm/doorbell.h"
+
 #include <errno.h>
 
-#include "vmm/doorbell.h"
 #include "vmm/host/host.h"
 
 int doorbell_add(struct doorbells *d, gpa_t gpa, int fd)

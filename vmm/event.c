@@ -6,6 +6,8 @@
  * returned may still name the removed source, so event_del() on the loop
  * thread blanks it in the batch.
  */
+#include "vmm/event.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,8 +17,6 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
-
-#include "vmm/event.h"
 
 #define BATCH 32
 
@@ -67,9 +67,9 @@ int event_add(struct event_loop *loop, struct event_source *src,
 {
 	struct epoll_event ev = { .events = events, .data.ptr = src };
 
-	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, src->fd, &ev) < 0 ?
-		       -errno :
-		       0;
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, src->fd, &ev) < 0
+		       ? -errno
+		       : 0;
 }
 
 int event_mod(struct event_loop *loop, struct event_source *src,
@@ -77,9 +77,9 @@ int event_mod(struct event_loop *loop, struct event_source *src,
 {
 	struct epoll_event ev = { .events = events, .data.ptr = src };
 
-	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, src->fd, &ev) < 0 ?
-		       -errno :
-		       0;
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, src->fd, &ev) < 0
+		       ? -errno
+		       : 0;
 }
 
 void event_del(struct event_loop *loop, struct event_source *src)

@@ -6,6 +6,8 @@
  * no irqfd is attached leaves it at non-zero, and attaching the irqfd later
  * delivers it, because KVM checks the counter when it attaches.
  */
+#include "vmm/irq.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -14,7 +16,6 @@
 #include <unistd.h>
 
 #include "vmm/host/host.h"
-#include "vmm/irq.h"
 
 #define ROUTES_MAX 4096 /* KVM_MAX_IRQ_ROUTES, include/linux/kvm_host.h */
 

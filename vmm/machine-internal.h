@@ -6,10 +6,11 @@
 #include <stdatomic.h>
 
 #include "arch/arch.h"
-#include "devices/device.h"
 #include "vmm/machine.h"
 #include "vmm/payload.h"
 #include "vmm/vcpu.h"
+
+#include "devices/device.h"
 
 /**
  * struct machine - see machine.h

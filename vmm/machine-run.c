@@ -50,8 +50,8 @@ void machine_requested(void *machine, enum machine_request what)
 
 void machine_signal(struct machine *m)
 {
-	machine_want(m, atomic_load(&m->requested) & WANT_SIGNAL ? WANT_END :
-								   WANT_SIGNAL);
+	machine_want(m, atomic_load(&m->requested) & WANT_SIGNAL ? WANT_END
+								 : WANT_SIGNAL);
 }
 
 struct host_vm *machine_vm(struct machine *m)
@@ -151,8 +151,8 @@ static int power_on(struct machine *m, struct diag *d)
 			m->device[i]->cls->reset(m->device[i]);
 	err = m->arch->load(&m->boot, &m->ram, &m->platform, &m->payload, d);
 	for (unsigned i = 0; i < m->platform.cpu_enabled && !err; i++)
-		err = m->arch->vcpu_reset(m->host->vcpu(m->vm, i),
-					  &m->platform, &m->boot, d);
+		err = m->arch->vcpu_reset(m->host->vcpu(m->vm, i), &m->platform,
+					  &m->boot, d);
 	return err;
 }
 
@@ -313,8 +313,8 @@ static int run_with_signals(struct machine *m, enum machine_end *end,
 	if (s.source.fd < 0)
 		return diag_errno(d, errno, "cannot watch signals");
 	err = event_add(m->loop, &s.source, EPOLLIN);
-	err = err ? diag_errno(d, -err, "cannot watch signals") :
-		    machine_run(m, end, d);
+	err = err ? diag_errno(d, -err, "cannot watch signals")
+		  : machine_run(m, end, d);
 	event_del(m->loop, &s.source);
 	close(s.source.fd);
 	return err;

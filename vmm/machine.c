@@ -15,8 +15,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "devices/pci/pci.h"
 #include "vmm/machine-internal.h"
+
+#include "devices/pci/pci.h"
 
 /* ---- devices ------------------------------------------------------------ */
 
@@ -98,8 +99,8 @@ static int add_devices(struct machine *m, struct diag *d)
 	if (!err && m->platform.pci.present) {
 		err = add_device(m, "pci-host", NULL, d);
 		if (!err)
-			m->env.pci = pci_host_root(
-				m->device[m->device_count - 1]);
+			m->env.pci =
+				pci_host_root(m->device[m->device_count - 1]);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(optional_devices) && !err; i++) {
 		const struct optional_device *o = &optional_devices[i];
@@ -172,8 +173,8 @@ static int add_ram(struct machine *m, struct diag *d)
 		err = ram_add(&m->ram, GPA(m->platform.ram[i].base),
 			      m->platform.ram[i].size_bytes, &opt, d);
 	return err ? diag_fail(d, -err, "--memory size=%lluM",
-			       (unsigned long long)mem->size_bytes >> 20) :
-		     0;
+			       (unsigned long long)mem->size_bytes >> 20)
+		   : 0;
 }
 
 static int add_wake(struct machine *m, struct diag *d)

@@ -8,12 +8,12 @@
  * Regions start on a 2 MiB boundary on the host as they do in the guest, which
  * transparent huge pages need.
  */
+#include "vmm/memory.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "vmm/memory.h"
 
 /* One huge page: also keeps the 2 MiB alignment of what follows it. */
 #define GUARD MIB(2)
@@ -84,8 +84,7 @@ static int back_private(uint8_t *at, uint64_t size,
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
 
 	if (opt->hugepages)
-		flags |= MAP_HUGETLB |
-			 (int)(huge_flags(opt) << MAP_HUGE_SHIFT);
+		flags |= MAP_HUGETLB | (int)(huge_flags(opt) << MAP_HUGE_SHIFT);
 	if (mmap(at, size, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
 		return -errno;
 	return 0;
@@ -93,8 +92,8 @@ static int back_private(uint8_t *at, uint64_t size,
 
 static int back(uint8_t *at, uint64_t size, const struct ram_options *opt)
 {
-	int err = opt->shared ? back_shared(at, size, opt) :
-				back_private(at, size, opt);
+	int err = opt->shared ? back_shared(at, size, opt)
+			      : back_private(at, size, opt);
 
 	if (err)
 		return err;
@@ -118,8 +117,7 @@ static int check_new(const struct guest_ram *ram, gpa_t gpa, uint64_t size,
 	if (ram->region_count == RAM_REGIONS_MAX)
 		return diag_fail(d, EINVAL, "more than %u RAM regions",
 				 RAM_REGIONS_MAX);
-	if (!size || size % page || gpa.v % page ||
-	    !add_u64(gpa.v, size, &end))
+	if (!size || size % page || gpa.v % page || !add_u64(gpa.v, size, &end))
 		return diag_fail(d, EINVAL,
 				 "RAM region 0x%llx+0x%llx is not made of "
 				 "whole %llu-byte pages",
@@ -154,10 +152,9 @@ int ram_add(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes,
 		return diag_errno(d, -err, "cannot allocate %llu MiB of %s%s",
 				  (unsigned long long)(size_bytes >> 20),
 				  opt->shared ? "shared " : "",
-				  opt->hugepages ?
-					  "huge pages (see "
-					  "/proc/sys/vm/nr_hugepages)" :
-					  "guest RAM");
+				  opt->hugepages ? "huge pages (see "
+						   "/proc/sys/vm/nr_hugepages)"
+						 : "guest RAM");
 	}
 	ram->region[ram->region_count++] = (struct ram_region){
 		.gpa = gpa, .size_bytes = size_bytes, .host = host

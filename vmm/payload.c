@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: the guest's files, see payload.h. They stay open while the machine
  * lives, because a reset loads them again. */
+#include "vmm/payload.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "vmm/payload.h"
 
 static int check_file(int fd, const char *option, const char *path,
 		      struct diag *d)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: the list operations of the platform description, see platform.h */
+#include "vmm/platform.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "vmm/platform.h"
 
 void platform_release(struct platform *p)
 {
@@ -12,8 +12,7 @@ void platform_release(struct platform *p)
 	memset(p, 0, sizeof(*p));
 }
 
-int platform_add(struct platform *p, const struct plat_dev *dev,
-		 struct diag *d)
+int platform_add(struct platform *p, const struct plat_dev *dev, struct diag *d)
 {
 	if (p->dev_count == PLAT_DEVICES_MAX)
 		return diag_fail(d, ENOSPC,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: device state as bytes, see stream.h */
+#include "vmm/stream.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm/base/bytes.h"
-#include "vmm/stream.h"
 
 void stream_out_init(struct stream_out *s)
 {

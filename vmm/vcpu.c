@@ -6,12 +6,12 @@
  * either sees @stop before it enters the guest or leaves the guest because of
  * the kick and sees it then.
  */
+#include "vmm/vcpu.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "vmm/vcpu.h"
 
 /* Deep enough for every register handler; they do not recurse. */
 #define STACK_BYTES KIB(256)

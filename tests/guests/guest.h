@@ -40,14 +40,14 @@ extern const uintptr_t free_ram; /* 1 MiB that nothing uses */
 
 /* ---- offered by guest.c ---- */
 
-#define ACCESSORS(bits)                                                        \
-	static inline uint##bits##_t read##bits(uintptr_t at)                  \
-	{                                                                      \
-		return *(volatile uint##bits##_t *)at;                         \
-	}                                                                      \
-	static inline void write##bits(uintptr_t at, uint##bits##_t v)         \
-	{                                                                      \
-		*(volatile uint##bits##_t *)at = v;                            \
+#define ACCESSORS(bits)                                                \
+	static inline uint##bits##_t read##bits(uintptr_t at)          \
+	{                                                              \
+		return *(volatile uint##bits##_t *)at;                 \
+	}                                                              \
+	static inline void write##bits(uintptr_t at, uint##bits##_t v) \
+	{                                                              \
+		*(volatile uint##bits##_t *)at = v;                    \
 	}
 ACCESSORS(8)
 ACCESSORS(16)

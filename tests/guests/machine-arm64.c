@@ -2,11 +2,11 @@
 /* DOC: arm64: PL011, PSCI by HVC (DEN0022F) */
 #include "guest.h"
 
-#define PL011	      0x09000000ul
-#define PL011_FR      0x18
-#define FR_TXFF	      0x20
-#define PSCI_OFF      0x84000008ul
-#define PSCI_CPU_ON   0xc4000003ul
+#define PL011	    0x09000000ul
+#define PL011_FR    0x18
+#define FR_TXFF	    0x20
+#define PSCI_OFF    0x84000008ul
+#define PSCI_CPU_ON 0xc4000003ul
 
 const uintptr_t ecam_base = 0x4010000000ul;
 const uintptr_t pci_mem32_base = 0x10000000ul;

@@ -2,10 +2,10 @@
 /* DOC: the PCI host bridge and a virtio-rng behind it, by register and ring */
 #include "guest.h"
 
-#define QUEUE_SIZE  8
-#define DATA_BYTES  64
-#define SPINS	    1000000
-#define BAR_BASE    (pci_mem32_base + 0x1000000)
+#define QUEUE_SIZE 8
+#define DATA_BYTES 64
+#define SPINS	   1000000
+#define BAR_BASE   (pci_mem32_base + 0x1000000)
 
 /* VIRTIO 1.3 sec. 4.1.4: where a structure of the device is. */
 struct virtio_window {

@@ -69,8 +69,8 @@ const char *diag_format(const struct diag *d, char *buf,
 
 	buf[0] = '\0';
 	for (unsigned i = d->depth; i-- > 0 && used < size_bytes;)
-		used += (size_t)snprintf(buf + used, size_bytes - used,
-					 "%s%s", d->text[i], i ? ": " : "");
+		used += (size_t)snprintf(buf + used, size_bytes - used, "%s%s",
+					 d->text[i], i ? ": " : "");
 	return buf;
 }
 
@@ -96,9 +96,9 @@ void log_line(enum log_level level, const char *fmt, ...)
 	if (level > log_limit)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	used = snprintf(line, sizeof(line), "spandrel: %lld.%06ld %s: ",
-			(long long)now.tv_sec, now.tv_nsec / 1000,
-			names[level]);
+	used = snprintf(line, sizeof(line),
+			"spandrel: %lld.%06ld %s: ", (long long)now.tv_sec,
+			now.tv_nsec / 1000, names[level]);
 	va_start(ap, fmt);
 	used += vsnprintf(line + used, sizeof(line) - (size_t)used, fmt, ap);
 	va_end(ap);

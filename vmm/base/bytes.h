@@ -12,17 +12,17 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BYTES_DEFINE(name, type, from, to)                                     \
-	static inline type get_##name(const void *p)                           \
-	{                                                                      \
-		type v;                                                        \
-		memcpy(&v, p, sizeof(v));                                      \
-		return from(v);                                                \
-	}                                                                      \
-	static inline void put_##name(void *p, type v)                         \
-	{                                                                      \
-		v = to(v);                                                     \
-		memcpy(p, &v, sizeof(v));                                      \
+#define BYTES_DEFINE(name, type, from, to)             \
+	static inline type get_##name(const void *p)   \
+	{                                              \
+		type v;                                \
+		memcpy(&v, p, sizeof(v));              \
+		return from(v);                        \
+	}                                              \
+	static inline void put_##name(void *p, type v) \
+	{                                              \
+		v = to(v);                             \
+		memcpy(p, &v, sizeof(v));              \
 	}
 
 BYTES_DEFINE(le16, uint16_t, le16toh, htole16)

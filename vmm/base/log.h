@@ -37,11 +37,11 @@ __attribute__((format(printf, 2, 3))) void log_line(enum log_level level,
  * log_guest - a guest misbehaved: say so once per place, then only count
  * @counter: an atomic_uint that belongs to the device instance
  */
-#define log_guest(counter, ...)                                                \
-	do {                                                                   \
-		if (atomic_fetch_add_explicit((counter), 1,                    \
-					      memory_order_relaxed) == 0)      \
-			log_line(LOG_WARN, __VA_ARGS__);                       \
+#define log_guest(counter, ...)                                           \
+	do {                                                              \
+		if (atomic_fetch_add_explicit((counter), 1,               \
+					      memory_order_relaxed) == 0) \
+			log_line(LOG_WARN, __VA_ARGS__);                  \
 	} while (0)
 
 #endif

@@ -28,8 +28,8 @@ typedef struct {
 #define TIB(n) ((uint64_t)(n) << 40)
 
 /** container_of - the struct that holds @member at @ptr */
-#define container_of(ptr, type, member)                                        \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) \
+	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

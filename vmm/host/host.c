@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: choice of the hypervisor back end, see host.h */
+#include "vmm/host/host.h"
+
 #include <errno.h>
 #include <string.h>
-
-#include "vmm/host/host.h"
 
 static const struct host_ops *const hosts[] = {
 	&host_kvm,
@@ -50,8 +50,8 @@ const struct host_ops *host_select(const char *name, struct host_caps *caps,
 	bool any = strcmp(name, "auto") != 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
-		if (any ? strcmp(name, hosts[i]->name) != 0 :
-			  !automatic(hosts[i]))
+		if (any ? strcmp(name, hosts[i]->name) != 0
+			: !automatic(hosts[i]))
 			continue;
 		if (!try(hosts[i], any, caps, d))
 			return hosts[i];

@@ -172,8 +172,7 @@ struct host_ops {
 
 	/** @cpuid: x86: what can be shown to guests (KVM_GET_SUPPORTED_CPUID);
 	 * NULL elsewhere */
-	int (*cpuid)(struct host_vm *vm, struct x86_cpuid *out,
-		     struct diag *d);
+	int (*cpuid)(struct host_vm *vm, struct x86_cpuid *out, struct diag *d);
 
 	/** @msi_route_set, @msi_route_clear: change the table in memory;
 	 * @msi_route_apply: hand the whole table to the hypervisor.

@@ -9,6 +9,7 @@
  * PVM: some cloud machines offer /dev/kvm without VMX or SVM, by a module that
  * emulates every guest instruction. Small payloads run there, Linux does not.
  */
+#include <assert.h>
 #include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
@@ -60,8 +61,7 @@ unsigned long kvm_arch_vm_type(const struct host_vm_config *cfg)
 	return 0;
 }
 
-unsigned long kvm_arch_vcpu_id(const struct host_vm_config *cfg,
-			       unsigned index)
+unsigned long kvm_arch_vcpu_id(const struct host_vm_config *cfg, unsigned index)
 {
 	return cfg->x86.apic_ids[index];
 }
@@ -136,9 +136,9 @@ static void cpuid_to_kvm(struct kvm_cpuid2 *to, const struct x86_cpuid *from)
 		to->entries[i] = (struct kvm_cpuid_entry2){
 			.function = e->leaf,
 			.index = e->subleaf,
-			.flags = e->has_subleaf ?
-					 KVM_CPUID_FLAG_SIGNIFCANT_INDEX :
-					 0,
+			.flags = e->has_subleaf
+					 ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX
+					 : 0,
 			.eax = e->eax,
 			.ebx = e->ebx,
 			.ecx = e->ecx,
@@ -168,9 +168,9 @@ static void cpuid_from_kvm(struct x86_cpuid *to, const struct kvm_cpuid2 *from)
 
 static struct kvm_cpuid2 *cpuid_buffer(void)
 {
-	return calloc(1, sizeof(struct kvm_cpuid2) +
-				 X86_CPUID_MAX *
-					 sizeof(struct kvm_cpuid_entry2));
+	return calloc(1,
+		      sizeof(struct kvm_cpuid2) +
+			      X86_CPUID_MAX * sizeof(struct kvm_cpuid_entry2));
 }
 
 int kvm_arch_cpuid(struct host_vm *vm, struct x86_cpuid *out, struct diag *d)
@@ -221,9 +221,10 @@ static int get_cpuid(struct kvm_vcpu *v, void *buf)
 /* ---- registers ---------------------------------------------------------- */
 
 /* X(name): the general registers have the same names on both sides. */
-#define GPRS(X)                                                                \
-	X(rax) X(rbx) X(rcx) X(rdx) X(rsi) X(rdi) X(rsp) X(rbp) X(r8) X(r9)    \
-	X(r10) X(r11) X(r12) X(r13) X(r14) X(r15) X(rip) X(rflags)
+#define GPRS(X)                                                             \
+	X(rax)                                                              \
+	X(rbx) X(rcx) X(rdx) X(rsi) X(rdi) X(rsp) X(rbp) X(r8) X(r9) X(r10) \
+		X(r11) X(r12) X(r13) X(r14) X(r15) X(rip) X(rflags)
 
 static int put_gpr(struct kvm_vcpu *v, const void *buf)
 {
@@ -328,15 +329,19 @@ static int get_sregs(struct kvm_vcpu *v, void *buf)
 	return 0;
 }
 
+/* struct kvm_msrs (4.18) with room for its entries */
 struct msr_buffer {
-	struct kvm_msrs head;
+	uint32_t nmsrs, pad;
 	struct kvm_msr_entry entry[X86_MSRS_MAX];
 };
+
+static_assert(offsetof(struct msr_buffer, entry) == sizeof(struct kvm_msrs),
+	      "api.rst 4.18: entries follow the count");
 
 static void msrs_to_kvm(struct msr_buffer *to, const struct x86_msrs *from)
 {
 	memset(to, 0, sizeof(*to));
-	to->head.nmsrs = from->count;
+	to->nmsrs = from->count;
 	for (uint32_t i = 0; i < from->count; i++) {
 		to->entry[i].index = from->msr[i].index;
 		to->entry[i].data = from->msr[i].value;
@@ -352,7 +357,7 @@ static int put_msrs(struct kvm_vcpu *v, const void *buf)
 	done = ioctl(v->fd, KVM_SET_MSRS, &m);
 	if (done < 0)
 		return -errno;
-	return (uint32_t)done == m.head.nmsrs ? 0 : -EINVAL;
+	return (uint32_t)done == m.nmsrs ? 0 : -EINVAL;
 }
 
 static int get_msrs(struct kvm_vcpu *v, void *buf)
@@ -367,7 +372,7 @@ static int get_msrs(struct kvm_vcpu *v, void *buf)
 		return -errno;
 	for (int i = 0; i < done; i++)
 		out->msr[i].value = m.entry[i].data;
-	return (uint32_t)done == m.head.nmsrs ? 0 : -EINVAL;
+	return (uint32_t)done == m.nmsrs ? 0 : -EINVAL;
 }
 
 static const struct state_class {
@@ -399,9 +404,9 @@ int kvm_arch_state_get(struct host_vcpu *vcpu, enum host_state cls, void *buf,
 	const struct state_class *c = class_of(cls, size_bytes);
 	int err = c ? c->get(kvm_vcpu_of(vcpu), buf) : -ENOTSUP;
 
-	return err ? diag_errno(d, -err, "vCPU %u: cannot read %s",
-				vcpu->index, c ? c->name : "that state") :
-		     0;
+	return err ? diag_errno(d, -err, "vCPU %u: cannot read %s", vcpu->index,
+				c ? c->name : "that state")
+		   : 0;
 }
 
 int kvm_arch_state_put(struct host_vcpu *vcpu, enum host_state cls,
@@ -410,9 +415,9 @@ int kvm_arch_state_put(struct host_vcpu *vcpu, enum host_state cls,
 	const struct state_class *c = class_of(cls, size_bytes);
 	int err = c ? c->put(kvm_vcpu_of(vcpu), buf) : -ENOTSUP;
 
-	return err ? diag_errno(d, -err, "vCPU %u: KVM refuses %s",
-				vcpu->index, c ? c->name : "that state") :
-		     0;
+	return err ? diag_errno(d, -err, "vCPU %u: KVM refuses %s", vcpu->index,
+				c ? c->name : "that state")
+		   : 0;
 }
 
 /* ---- interrupts --------------------------------------------------------- */

@@ -15,6 +15,8 @@
  *
  * Not implemented: dirty ring, coalesced MMIO.
  */
+#include "vmm/host/kvm/kvm.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -28,7 +30,6 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
-#include "vmm/host/kvm/kvm.h"
 
 #define ROUTES_MAX     4096 /* KVM_MAX_IRQ_ROUTES */
 #define KVM_ROUTE_FREE UINT32_MAX
@@ -82,15 +83,17 @@ static int open_kvm(struct diag *d)
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		return diag_fail(d, ENOENT,
-				 "/dev/kvm is not there: load the kvm module "
-				 "and enable virtualisation in the firmware, or "
-				 "run inside an emulated server");
+		return diag_fail(
+			d, ENOENT,
+			"/dev/kvm is not there: load the kvm module "
+			"and enable virtualisation in the firmware, or "
+			"run inside an emulated server");
 	case EACCES:
 	case EPERM:
-		return diag_fail(d, EACCES,
-				 "no permission to open /dev/kvm: add this user "
-				 "to the group kvm and log in again");
+		return diag_fail(
+			d, EACCES,
+			"no permission to open /dev/kvm: add this user "
+			"to the group kvm and log in again");
 	default:
 		return diag_errno(d, errno, "cannot open /dev/kvm");
 	}
@@ -175,8 +178,7 @@ static int create_vm(struct kvm_vm *vm, struct diag *d)
 	while (vm->fd < 0 && errno == EINTR);
 	if (vm->fd < 0)
 		return diag_errno(d, errno, "KVM cannot create a VM");
-	vm->run_bytes =
-		(size_t)ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	vm->run_bytes = (size_t)ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	return 0;
 }
 
@@ -270,8 +272,8 @@ static int slot_update(struct kvm_vm *vm, const struct kvm_slot *s,
 		.userspace_addr = (uintptr_t)s->host,
 	};
 
-	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno :
-									 0;
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno
+								      : 0;
 }
 
 static struct kvm_slot *slot_at(struct kvm_vm *vm, gpa_t gpa)
@@ -480,10 +482,9 @@ static int doorbell(struct host_vm *base, bool pio, uint64_t addr,
 		    unsigned size, const uint64_t *match, int fd,
 		    uint32_t flags)
 {
-	struct kvm_ioeventfd arg = { .addr = addr,
-				     .len = size,
-				     .fd = fd,
-				     .flags = flags };
+	struct kvm_ioeventfd arg = {
+		.addr = addr, .len = size, .fd = fd, .flags = flags
+	};
 
 	if (pio)
 		arg.flags |= KVM_IOEVENTFD_FLAG_PIO;
