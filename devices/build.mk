@@ -1,1 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+obj-y += devices/device.o devices/registry.o
+obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
+obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
+obj-y += devices/legacy/fixed.o devices/legacy/serial-16550.o

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: every kind of device that this build has
+ *
+ * One const table. What Kconfig leaves out is not in it, and asking for it
+ * says so (the #ifdefs are about features, never about the architecture).
+ */
+#include <string.h>
+
+#include "devices/device.h"
+#include "devices/pci/pci.h"
+
+static const struct device_class *const classes[] = {
+	&pci_host_class,
+#ifdef CONFIG_PVPANIC
+	&pvpanic_class,
+#endif
+};
+
+const struct device_class *device_class_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+		if (!strcmp(classes[i]->name, name))
+			return classes[i];
+	return NULL;
+}
