@@ -63,7 +63,6 @@ SYSROOT := $(O)/deps/$(ARCH)
 CPPFLAGS_ALL += -isystem $(SYSROOT)/usr/include
 LDFLAGS_ALL += -L$(SYSROOT)/usr/lib/$(triplet)
 endif
-VERSION := $(shell git -C $(SRC) describe --always --dirty 2>/dev/null || echo unknown)
 
 # ---- sources --------------------------------------------------------------
 # Each folder's build.mk adds to obj-y (paths from the top) and may add rules.
@@ -94,8 +93,6 @@ $(B)/spandrel.debug: $(B)/vmm/main.o $(B)/libspandrel.a
 $(B)/spandrel: $(B)/spandrel.debug
 	$(call say,STRIP,$@)
 	$(Q)$(STRIP) -o $@ $<
-
-$(B)/vmm/main.o: CPPFLAGS_ALL += -DSPANDREL_VERSION='"$(VERSION)"'
 
 -include $(patsubst %.o,$(B)/%.d,$(obj-y))
 
