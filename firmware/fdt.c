@@ -31,6 +31,7 @@ enum { GIC_SPI, GIC_PPI };
 enum { IRQ_EDGE_RISING = 1, IRQ_LEVEL_HIGH = 4 };
 
 #define GICV2_CPUS_MAX 8
+#define CPUS_MAX       4096
 
 /* PPIs that Arm's Base System Architecture assigns, less 16 */
 #define PPI_PMU 7
@@ -555,10 +556,11 @@ static void put_root(struct fdtw *w, const struct platform *p,
 
 static int check_cpus(const struct platform *p, struct diag *d)
 {
-	if (!p->cpu_enabled || p->cpu_enabled > p->cpu_count)
+	if (!p->cpu_enabled || p->cpu_enabled > p->cpu_count ||
+	    p->cpu_enabled > CPUS_MAX)
 		return diag_fail(d, EINVAL,
-				 "device tree: %u of %u CPUs enabled",
-				 p->cpu_enabled, p->cpu_count);
+				 "device tree: %u of %u CPUs at boot: 1 to %d",
+				 p->cpu_enabled, p->cpu_count, CPUS_MAX);
 	for (unsigned i = 1; i < p->cpu_enabled; i++) {
 		const struct plat_cpu *a = &p->cpu[i - 1], *b = &p->cpu[i];
 		unsigned level = differ(a, b);
@@ -614,19 +616,39 @@ static int check(const struct platform *p, struct diag *d)
 	return err;
 }
 
+/* Room for any tree of @p with devices as they are; libfdt clears all of the
+ * buffer, so the limit itself would cost a millisecond. */
+static size_t guess(const struct platform *p, const struct fdt_boot *boot)
+{
+	size_t text = boot->cmdline ? strlen(boot->cmdline) : 0;
+	size_t room = 4096 + 256 * (size_t)p->cpu_enabled +
+		      512 * (size_t)p->dev_count;
+
+	return text < FDT_LIMIT_BYTES - room ? room + text : FDT_LIMIT_BYTES;
+}
+
+static int write_tree(uint8_t **blob, size_t *size_bytes, size_t room_bytes,
+		      const struct platform *p, const struct fdt_boot *boot)
+{
+	struct fdtw w;
+	int err = fdtw_init(&w, room_bytes);
+
+	if (err)
+		return err;
+	put_root(&w, p, boot);
+	return fdtw_finish(&w, blob, size_bytes);
+}
+
 int fdt_build(uint8_t **blob, size_t *size_bytes, const struct platform *p,
 	      const struct fdt_boot *boot, struct diag *d)
 {
-	struct fdtw w;
 	int err = check(p, d);
 
 	if (err)
 		return err;
-	err = fdtw_init(&w, FDT_LIMIT_BYTES);
-	if (err)
-		return diag_errno(d, -err, "device tree");
-	put_root(&w, p, boot);
-	err = fdtw_finish(&w, blob, size_bytes);
+	err = write_tree(blob, size_bytes, guess(p, boot), p, boot);
+	if (err == -E2BIG)
+		err = write_tree(blob, size_bytes, FDT_LIMIT_BYTES, p, boot);
 	if (err == -E2BIG)
 		return diag_fail(d, E2BIG,
 				 "device tree: does not fit into %u bytes, the "
@@ -634,6 +656,6 @@ int fdt_build(uint8_t **blob, size_t *size_bytes, const struct platform *p,
 				 "command line or take fewer vCPUs",
 				 (unsigned)FDT_LIMIT_BYTES);
 	if (err)
-		return diag_fail(d, -err, "device tree: cannot be written");
+		return diag_errno(d, -err, "device tree: cannot be written");
 	return 0;
 }

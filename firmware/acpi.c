@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: the ACPI tables of a machine: see acpi.h
+ *
+ * Each table is one function that writes it front to back, field by field in
+ * the order of the specification. What is absent is zero.
+ */
+#include "firmware/acpi.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/check.h"
+
+#include "firmware/acpi-buf.h"
+#include "firmware/dsdt.h"
+
+#define TABLE_ALIGN    16
+#define RSDP_BYTES     36
+#define LAPIC_BASE     0xfee00000u
+#define XAPIC_ID_END   255 /* first APIC id that only x2APIC has */
+#define NUMA_NODES_MAX 64
+#define AREAS_MAX      4
+
+/** struct builder - tables so far; @used: bytes taken of each area */
+struct builder {
+	struct arch_tables out;
+	const struct platform *p;
+	const struct acpi_area *area;
+	unsigned area_count;
+	uint64_t used[AREAS_MAX];
+};
+
+/* ---- placement ---- */
+
+static int place(struct builder *bl, size_t size, gpa_t *out, struct diag *d)
+{
+	for (unsigned i = 0; i < bl->area_count; i++) {
+		const struct acpi_area *a = &bl->area[i];
+		uint64_t at = align_up(bl->used[i], TABLE_ALIGN);
+
+		if (!range_within(at, size, 0, a->size_bytes))
+			continue;
+		*out = GPA(a->gpa.v + at);
+		bl->used[i] = at + size;
+		return 0;
+	}
+	return diag_fail(d, E2BIG,
+			 "ACPI: a table of %zu bytes for %u vCPUs does not fit "
+			 "into what is left for tables: take fewer vCPUs",
+			 size, bl->p->cpu_count);
+}
+
+/* "FACP" -> "facp.aml" */
+static void name_table(struct arch_table *t)
+{
+	for (int i = 0; i < 4; i++)
+		t->name[i] = (char)tolower(t->data[i]);
+	memcpy(t->name + 4, ".aml", 5);
+}
+
+/* Take over the finished table in @b; @b is released whatever happens. */
+static int add(struct builder *bl, struct acpi_buf *b, gpa_t *where,
+	       struct diag *d)
+{
+	struct arch_table *t = &bl->out.table[bl->out.count];
+	gpa_t gpa = GPA(0);
+	int err;
+
+	CHECK(bl->out.count < ARCH_TABLES_MAX);
+	if (b->failed)
+		err = diag_fail(d, ENOMEM, "ACPI: no memory for the tables");
+	else
+		err = place(bl, b->size_bytes, &gpa, d);
+	if (err) {
+		acpi_buf_release(b);
+		return err;
+	}
+	t->gpa = gpa;
+	t->data = b->data;
+	t->size_bytes = b->size_bytes;
+	name_table(t);
+	bl->out.count++;
+	if (where)
+		*where = gpa;
+	return 0;
+}
+
+/* Generic address structure (sec. 5.2.3.2) of the first register of @dev */
+enum { GAS_BYTES = 12, GAS_AT_ADDRESS = 4 };
+enum gas_access { GAS_BYTE = 1, GAS_DWORD = 3 };
+
+static void fill_gas(uint8_t *gas, const struct plat_dev *dev,
+		     enum gas_access access)
+{
+	if (!dev || !dev->range_count)
+		return;
+	gas[0] = dev->range[0].bus == PLAT_PIO;
+	gas[1] = (uint8_t)(8 << (access - 1)); /* width in bits */
+	gas[3] = (uint8_t)access;
+	put_le64(gas + GAS_AT_ADDRESS, dev->range[0].base);
+}
+
+/* ---- FADT: ACPI 6.3 sec. 5.2.9 ---- */
+
+#define FADT_REVISION 6
+#define FADT_MINOR    3
+#define FADT_BYTES    276
+
+enum {
+	FADT_PROFILE = 45,
+	FADT_PM_TIMER = 76,
+	FADT_PM_TIMER_BYTES = 91,
+	FADT_BOOT_FLAGS = 109,
+	FADT_FLAGS = 112,
+	FADT_RESET_REG = 116,
+	FADT_RESET_VALUE = 128,
+	FADT_MINOR_VERSION = 131,
+	FADT_X_DSDT = 140,
+	FADT_X_PM_TIMER = 208,
+	FADT_SLEEP_CONTROL = 244,
+	FADT_SLEEP_STATUS = 256,
+	FADT_HYPERVISOR = 268,
+};
+
+#define PROFILE_ENTERPRISE_SERVER 4
+
+/* IA-PC boot architecture flags */
+enum { BOOT_NO_VGA = 1 << 2, BOOT_NO_ASPM = 1 << 4, BOOT_NO_CMOS_RTC = 1 << 5 };
+
+/* Fixed feature flags; buttons and RTC: there are none in fixed registers */
+enum {
+	FLAG_WBINVD = 1 << 0,
+	FLAG_POWER_BUTTON = 1 << 4,
+	FLAG_SLEEP_BUTTON = 1 << 5,
+	FLAG_FIX_RTC = 1 << 6,
+	FLAG_RESET_REG = 1 << 10,
+	FLAG_HW_REDUCED = 1 << 20,
+};
+
+#define RESET_VALUE 1 /* resets when written to PLAT_RESET_SLEEP's register */
+
+static bool has_hid(const struct platform *p, const char *hid)
+{
+	for (unsigned i = 0; i < p->dev_count; i++)
+		if (p->dev[i].hid && !strcmp(p->dev[i].hid, hid))
+			return true;
+	return false;
+}
+
+static void fill_sleep(uint8_t *fadt, const struct plat_dev *dev)
+{
+	if (!dev)
+		return;
+	fill_gas(fadt + FADT_RESET_REG, dev, GAS_BYTE);
+	fadt[FADT_RESET_VALUE] = RESET_VALUE;
+	fill_gas(fadt + FADT_SLEEP_CONTROL, dev, GAS_BYTE);
+	fill_gas(fadt + FADT_SLEEP_STATUS, dev, GAS_BYTE);
+}
+
+static void fill_pm_timer(uint8_t *fadt, const struct plat_dev *dev)
+{
+	if (!dev)
+		return;
+	put_le32(fadt + FADT_PM_TIMER, (uint32_t)dev->range[0].base);
+	fadt[FADT_PM_TIMER_BYTES] = 4;
+	fill_gas(fadt + FADT_X_PM_TIMER, dev, GAS_DWORD);
+}
+
+static void fill_fadt(uint8_t *fadt, const struct platform *p, gpa_t dsdt)
+{
+	const struct plat_dev *sleep = platform_find(p, PLAT_RESET_SLEEP);
+	uint32_t flags = FLAG_WBINVD | FLAG_POWER_BUTTON | FLAG_SLEEP_BUTTON |
+			 FLAG_FIX_RTC | FLAG_HW_REDUCED;
+	uint16_t boot = BOOT_NO_VGA | BOOT_NO_ASPM;
+
+	if (sleep)
+		flags |= FLAG_RESET_REG;
+	if (!has_hid(p, "PNP0B00"))
+		boot |= BOOT_NO_CMOS_RTC;
+	fadt[FADT_PROFILE] = PROFILE_ENTERPRISE_SERVER;
+	put_le16(fadt + FADT_BOOT_FLAGS, boot);
+	put_le32(fadt + FADT_FLAGS, flags);
+	fadt[FADT_MINOR_VERSION] = FADT_MINOR;
+	put_le64(fadt + FADT_X_DSDT, dsdt.v);
+	fill_sleep(fadt, sleep);
+	fill_pm_timer(fadt, platform_find(p, PLAT_PM_TIMER));
+	memcpy(fadt + FADT_HYPERVISOR, ACPI_OEM_TABLE_ID, 8);
+}
+
+static int add_fadt(struct builder *bl, gpa_t dsdt, gpa_t *where,
+		    struct diag *d)
+{
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "FACP", FADT_REVISION);
+	acpi_zero(&b, FADT_BYTES - ACPI_HEADER_BYTES);
+	if (!b.failed)
+		fill_fadt(b.data, bl->p, dsdt);
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
+/* ---- MADT: ACPI 6.3 sec. 5.2.12 ---- */
+
+#define MADT_REVISION 5
+
+enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_X2APIC = 9 };
+enum { MADT_ENABLED = 1, MADT_ONLINE_CAPABLE = 2 };
+
+static void put_lapic(struct acpi_buf *b, uint8_t id, uint8_t uid,
+		      uint32_t flags)
+{
+	acpi_put8(b, MADT_LAPIC);
+	acpi_put8(b, 8);
+	acpi_put8(b, uid);
+	acpi_put8(b, id);
+	acpi_put32(b, flags);
+}
+
+static void put_x2apic(struct acpi_buf *b, uint32_t id, uint32_t uid,
+		       uint32_t flags)
+{
+	acpi_put8(b, MADT_X2APIC);
+	acpi_put8(b, 16);
+	acpi_put16(b, 0);
+	acpi_put32(b, id);
+	acpi_put32(b, flags);
+	acpi_put32(b, uid);
+}
+
+static void put_ioapic(struct acpi_buf *b, const struct plat_intc *intc)
+{
+	acpi_put8(b, MADT_IOAPIC);
+	acpi_put8(b, 12);
+	acpi_put16(b, 0); /* id 0 */
+	acpi_put32(b, (uint32_t)intc->ioapic.base);
+	acpi_put32(b, 0); /* its first wire is GSI 0 */
+}
+
+/* Ids that fit into a local APIC entry must be in one (sec. 5.2.12.12). */
+static void put_processor(struct acpi_buf *b, const struct platform *p,
+			  unsigned i)
+{
+	uint32_t id = (uint32_t)p->cpu[i].hw_id;
+	uint32_t flags =
+		i < p->cpu_enabled ? MADT_ENABLED : MADT_ONLINE_CAPABLE;
+
+	if (id < XAPIC_ID_END && i < XAPIC_ID_END)
+		put_lapic(b, (uint8_t)id, (uint8_t)i, flags);
+	else
+		put_x2apic(b, id, i, flags);
+}
+
+static int add_madt(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	const struct platform *p = bl->p;
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "APIC", MADT_REVISION);
+	acpi_put32(&b, LAPIC_BASE);
+	acpi_put32(&b, 0); /* no 8259 */
+	for (unsigned i = 0; i < p->cpu_count; i++)
+		put_processor(&b, p, i);
+	put_ioapic(&b, &p->intc);
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
+/* ---- MCFG: PCI Firmware 3.3 sec. 4.1.2 ---- */
+
+static int add_mcfg(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	const struct plat_pci *pci = &bl->p->pci;
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "MCFG", 1);
+	acpi_put64(&b, 0);
+	acpi_put64(&b, pci->ecam.base);
+	acpi_put16(&b, 0); /* segment */
+	acpi_put8(&b, 0);  /* first bus */
+	acpi_put8(&b, (uint8_t)(pci->bus_count - 1));
+	acpi_put32(&b, 0);
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
+/* ---- SPCR: Serial Port Console Redirection 1.03 ---- */
+
+#define SPCR_BYTES 80
+
+enum {
+	SPCR_TYPE = 36,
+	SPCR_GAS = 40,
+	SPCR_IRQ_TYPE = 52,
+	SPCR_GSI = 54,
+	SPCR_BAUD = 58,
+	SPCR_STOP = 60,
+	SPCR_TERMINAL = 62,
+	SPCR_PCI_ID = 64,
+};
+
+enum { SPCR_IRQ_IOAPIC = 2, SPCR_IRQ_GIC = 8 };
+enum { SPCR_115200 = 7, SPCR_STOP_1 = 1, SPCR_ANSI = 3 };
+
+/* The interface types of consoles by _HID; -1: SPCR has no word for it */
+static int spcr_type(const struct plat_dev *dev)
+{
+	static const struct {
+		const char *hid;
+		int type;
+	} known[] = { { "PNP0501", 0 }, { "ARMH0011", 3 } };
+
+	for (unsigned i = 0; dev && dev->hid && i < ARRAY_SIZE(known); i++)
+		if (!strcmp(dev->hid, known[i].hid))
+			return known[i].type;
+	return -1;
+}
+
+static void fill_spcr(uint8_t *spcr, const struct platform *p,
+		      const struct plat_dev *dev)
+{
+	spcr[SPCR_TYPE] = (uint8_t)spcr_type(dev);
+	fill_gas(spcr + SPCR_GAS, dev, GAS_BYTE);
+	if (dev->irq_count) {
+		spcr[SPCR_IRQ_TYPE] = p->intc.kind == INTC_APIC
+					      ? SPCR_IRQ_IOAPIC
+					      : SPCR_IRQ_GIC;
+		put_le32(spcr + SPCR_GSI, acpi_gsi(p, dev->irq[0].pin));
+	}
+	spcr[SPCR_BAUD] = SPCR_115200;
+	spcr[SPCR_STOP] = SPCR_STOP_1;
+	spcr[SPCR_TERMINAL] = SPCR_ANSI;
+	put_le32(spcr + SPCR_PCI_ID, UINT32_MAX); /* not a PCI device */
+}
+
+static int add_spcr(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "SPCR", 2);
+	acpi_zero(&b, SPCR_BYTES - ACPI_HEADER_BYTES);
+	if (!b.failed)
+		fill_spcr(b.data, bl->p, platform_find(bl->p, PLAT_CONSOLE));
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
+/* ---- NUMA: SRAT and SLIT, ACPI 6.3 sec. 5.2.16 and 5.2.17 ---- */
+
+enum { SRAT_LAPIC = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2 };
+enum { SLIT_LOCAL = 10, SLIT_REMOTE = 20 };
+
+static uint32_t node_count(const struct platform *p)
+{
+	uint32_t last = 0;
+
+	for (unsigned i = 0; i < p->ram_count; i++)
+		last = MAX(last, p->ram_node[i]);
+	for (unsigned i = 0; i < p->cpu_count; i++)
+		last = MAX(last, p->cpu[i].node);
+	return last + 1;
+}
+
+static void put_srat_cpu(struct acpi_buf *b, const struct plat_cpu *cpu)
+{
+	if (cpu->hw_id < XAPIC_ID_END) {
+		acpi_put8(b, SRAT_LAPIC);
+		acpi_put8(b, 16);
+		acpi_put8(b, (uint8_t)cpu->node);
+		acpi_put8(b, (uint8_t)cpu->hw_id);
+		acpi_put32(b, 1); /* enabled */
+		acpi_put64(b, cpu->node & ~0xffu);
+		return;
+	}
+	acpi_put8(b, SRAT_X2APIC);
+	acpi_put8(b, 24);
+	acpi_put16(b, 0);
+	acpi_put32(b, cpu->node);
+	acpi_put32(b, (uint32_t)cpu->hw_id);
+	acpi_put32(b, 1); /* enabled */
+	acpi_put64(b, 0);
+}
+
+static void put_srat_ram(struct acpi_buf *b, const struct plat_range *ram,
+			 uint32_t node)
+{
+	acpi_put8(b, SRAT_MEMORY);
+	acpi_put8(b, 40);
+	acpi_put32(b, node);
+	acpi_put16(b, 0);
+	acpi_put64(b, ram->base);
+	acpi_put64(b, ram->size_bytes);
+	acpi_put32(b, 0);
+	acpi_put32(b, 1); /* enabled */
+	acpi_put64(b, 0);
+}
+
+static int add_srat(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	const struct platform *p = bl->p;
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "SRAT", 3);
+	acpi_put32(&b, 1); /* reserved, must be 1 */
+	acpi_put64(&b, 0);
+	for (unsigned i = 0; i < p->cpu_count; i++)
+		put_srat_cpu(&b, &p->cpu[i]);
+	for (unsigned i = 0; i < p->ram_count; i++)
+		put_srat_ram(&b, &p->ram[i], p->ram_node[i]);
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
+static int add_slit(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	uint32_t n = node_count(bl->p);
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "SLIT", 1);
+	acpi_put64(&b, n);
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t j = 0; j < n; j++)
+			acpi_put8(&b, i == j ? SLIT_LOCAL : SLIT_REMOTE);
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
+/* ---- XSDT and RSDP: ACPI 6.3 sec. 5.2.5 and 5.2.8 ---- */
+
+static int add_dsdt(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	struct acpi_buf b = { 0 };
+	int err = dsdt_build(&b, bl->p, d);
+
+	if (err) {
+		acpi_buf_release(&b);
+		return err;
+	}
+	return add(bl, &b, where, d);
+}
+
+static int add_xsdt(struct builder *bl, const gpa_t *entry, unsigned count,
+		    gpa_t *where, struct diag *d)
+{
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "XSDT", 1);
+	for (unsigned i = 0; i < count; i++)
+		acpi_put64(&b, entry[i].v);
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
+/* The first table of @bl, whose place is kept free */
+static int set_rsdp(struct builder *bl, gpa_t xsdt, struct diag *d)
+{
+	struct arch_table *t = &bl->out.table[0];
+	uint8_t *rsdp = calloc(1, RSDP_BYTES);
+
+	if (!rsdp)
+		return diag_fail(d, ENOMEM, "ACPI: no memory for the tables");
+	memcpy(rsdp, "RSD PTR ", 8);
+	memcpy(rsdp + 9, ACPI_OEM_ID, 6);
+	rsdp[15] = 2; /* revision */
+	put_le32(rsdp + 20, RSDP_BYTES);
+	put_le64(rsdp + 24, xsdt.v);
+	rsdp[8] = (uint8_t)-acpi_sum(rsdp, 20);
+	rsdp[32] = (uint8_t)-acpi_sum(rsdp, RSDP_BYTES);
+	*t = (struct arch_table){ "rsdp.bin", bl->area[0].gpa, rsdp,
+				  RSDP_BYTES };
+	return 0;
+}
+
+/* ---- all of them ---- */
+
+static bool always(const struct platform *p)
+{
+	(void)p;
+	return true;
+}
+
+static bool has_pci(const struct platform *p)
+{
+	return p->pci.present && p->pci.ecam.size_bytes;
+}
+
+static bool has_console(const struct platform *p)
+{
+	return spcr_type(platform_find(p, PLAT_CONSOLE)) >= 0;
+}
+
+static bool has_numa(const struct platform *p)
+{
+	return node_count(p) > 1;
+}
+
+/* What the XSDT lists behind the FADT */
+static const struct {
+	bool (*wanted)(const struct platform *p);
+	int (*add)(struct builder *bl, gpa_t *where, struct diag *d);
+} tables[] = {
+	{ always, add_madt },	   { has_pci, add_mcfg },
+	{ has_console, add_spcr }, { has_numa, add_srat },
+	{ has_numa, add_slit },
+};
+
+static int build(struct builder *bl, struct diag *d)
+{
+	gpa_t entry[1 + ARRAY_SIZE(tables)], dsdt, xsdt;
+	unsigned n = 0;
+	int err = add_dsdt(bl, &dsdt, d);
+
+	if (!err)
+		err = add_fadt(bl, dsdt, &entry[n++], d);
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(tables); i++)
+		if (tables[i].wanted(bl->p))
+			err = tables[i].add(bl, &entry[n++], d);
+	if (!err)
+		err = add_xsdt(bl, entry, n, &xsdt, d);
+	if (!err)
+		err = set_rsdp(bl, xsdt, d);
+	return err;
+}
+
+static int check(const struct platform *p, struct diag *d)
+{
+	const struct plat_dev *timer = platform_find(p, PLAT_PM_TIMER);
+
+	if (p->intc.kind != INTC_APIC)
+		return diag_fail(d, ENOTSUP,
+				 "ACPI: only for machines with APICs yet");
+	if (p->intc.ioapic.base > UINT32_MAX)
+		return diag_fail(d, EINVAL,
+				 "ACPI: the IOAPIC must be below 4 GiB");
+	if (timer && (!timer->range_count || timer->range[0].bus != PLAT_PIO))
+		return diag_fail(d, EINVAL, "ACPI: the PM timer has no port");
+	if (node_count(p) > NUMA_NODES_MAX)
+		return diag_fail(d, EINVAL, "ACPI: %u NUMA nodes: at most %d",
+				 node_count(p), NUMA_NODES_MAX);
+	return 0;
+}
+
+int acpi_build(struct arch_tables *out, const struct platform *p,
+	       const struct acpi_area *area, unsigned area_count,
+	       struct diag *d)
+{
+	struct builder bl = {
+		.out.count = 1,
+		.p = p,
+		.area = area,
+		.area_count = area_count,
+		.used[0] = RSDP_BYTES,
+	};
+	int err = check(p, d);
+
+	CHECK(area_count && area_count <= AREAS_MAX &&
+	      area[0].size_bytes >= RSDP_BYTES);
+	if (!err)
+		err = build(&bl, d);
+	if (err) {
+		arch_tables_release(&bl.out);
+		return err;
+	}
+	*out = bl.out;
+	return 0;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: sample machines for tests of everything that reads a platform
+ * description
+ *
+ * Made by hand, so that a generator is tested apart from the layouts. The
+ * device lists are what the devices of the same names describe.
+ */
+#ifndef TESTS_UNIT_PLATFORMS_H
+#define TESTS_UNIT_PLATFORMS_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/types.h"
+#include "vmm/platform.h"
+
+/**
+ * struct sample - what one machine is like
+ * @arm64: GIC and memory-mapped devices; else APICs and ports
+ * @topology: threads, cores, dies, packages
+ * @enabled: CPUs at boot; 0: all
+ * @gicv2, @no_its: of arm64
+ * @pci, @virtio_mmio: transport; number of virtio-mmio devices
+ * @high_ram: bytes of RAM above 4 GiB
+ * @nodes: NUMA nodes; 0 and 1: no NUMA
+ * @bare: no console, no power button, no timer
+ */
+struct sample {
+	const char *name;
+	bool arm64;
+	struct topology topology;
+	unsigned enabled;
+	bool gicv2, no_its, pci;
+	unsigned virtio_mmio;
+	uint64_t high_ram;
+	unsigned nodes;
+	bool bare;
+};
+
+static const struct sample samples[] = {
+	{ "arm-1", true, { 1, 1, 1, 1 }, .pci = true },
+	{ "arm-2", true, { 2, 1, 1, 1 }, .virtio_mmio = 2 },
+	{ "arm-4x2", true, { 2, 2, 1, 2 }, .pci = true },
+	{ "arm-8x2",
+	  true,
+	  { 2, 4, 2, 1 },
+	  .pci = true,
+	  .virtio_mmio = 8,
+	  .high_ram = GIB(9) },
+	{ "arm-gicv2", true, { 1, 8, 1, 1 }, .gicv2 = true, .pci = true },
+	{ "arm-no-its", true, { 1, 4, 1, 1 }, .no_its = true, .pci = true },
+	{ "arm-300", true, { 1, 300, 1, 1 }, .pci = true },
+	{ "arm-hotplug", true, { 1, 8, 1, 1 }, .enabled = 3, .pci = true },
+	{ "arm-bare", true, { 1, 1, 1, 1 }, .bare = true },
+	{ "x86-1", false, { 1, 1, 1, 1 }, .pci = true },
+	{ "x86-2", false, { 2, 1, 1, 1 }, .virtio_mmio = 2 },
+	{ "x86-4x2", false, { 2, 2, 1, 2 }, .pci = true },
+	{ "x86-8x2",
+	  false,
+	  { 2, 4, 2, 1 },
+	  .pci = true,
+	  .virtio_mmio = 8,
+	  .high_ram = GIB(9) },
+	{ "x86-64", false, { 2, 32, 1, 1 }, .pci = true, .virtio_mmio = 28 },
+	{ "x86-300", false, { 2, 50, 1, 3 }, .pci = true },
+	{ "x86-4096", false, { 2, 64, 4, 8 }, .pci = true },
+	{ "x86-hotplug", false, { 1, 8, 1, 1 }, .enabled = 3, .pci = true },
+	{ "x86-numa",
+	  false,
+	  { 2, 4, 1, 2 },
+	  .pci = true,
+	  .nodes = 2,
+	  .high_ram = GIB(4) },
+	{ "x86-300-numa",
+	  false,
+	  { 2, 50, 1, 3 },
+	  .pci = true,
+	  .nodes = 2,
+	  .high_ram = GIB(4) },
+	{ "x86-bare", false, { 1, 1, 1, 1 }, .bare = true },
+};
+
+static inline struct plat_range sample_mmio(uint64_t base, uint64_t size)
+{
+	return (struct plat_range){ PLAT_MMIO, base, size };
+}
+
+static inline struct plat_range sample_ports(uint64_t base, uint64_t size)
+{
+	return (struct plat_range){ PLAT_PIO, base, size };
+}
+
+static inline unsigned sample_bits(uint32_t n)
+{
+	return n > 1 ? 32 - (unsigned)__builtin_clz(n - 1) : 0;
+}
+
+static inline uint64_t sample_hw_id(const struct sample *s, uint32_t i,
+				    const struct plat_cpu *c)
+{
+	const struct topology *t = &s->topology;
+	uint64_t id = c->package;
+
+	if (s->arm64)
+		return (i & 0xf) | (uint64_t)(i >> 4) << 8;
+	id = id << sample_bits(t->dies_per_package) | c->die;
+	id = id << sample_bits(t->cores_per_die) | c->core;
+	return id << sample_bits(t->threads_per_core) | c->thread;
+}
+
+static inline void sample_cpus(struct platform *p, const struct sample *s)
+{
+	const struct topology *t = &s->topology;
+	uint32_t per_package =
+		t->threads_per_core * t->cores_per_die * t->dies_per_package;
+	uint32_t n = per_package * t->packages;
+
+	p->topology = *t;
+	p->cpu = calloc(n, sizeof(*p->cpu));
+	p->cpu_count = n;
+	p->cpu_enabled = s->enabled ? s->enabled : n;
+	for (uint32_t i = 0; i < n; i++) {
+		struct plat_cpu *c = &p->cpu[i];
+		uint32_t core = i / t->threads_per_core;
+
+		c->thread = i % t->threads_per_core;
+		c->core = core % t->cores_per_die;
+		c->die = core / t->cores_per_die % t->dies_per_package;
+		c->package = i / per_package;
+		c->hw_id = sample_hw_id(s, i, c);
+		c->node = s->nodes > 1 ? i * s->nodes / n : 0;
+	}
+}
+
+static inline void sample_arm64(struct platform *p, const struct sample *s)
+{
+	struct plat_intc *gic = &p->intc;
+
+	p->arch = "arm64";
+	p->tables = TABLES_FDT;
+	p->ram[0] = sample_mmio(0x40000000, GIB(3) + s->high_ram);
+	gic->kind = s->gicv2 ? INTC_GICV2 : INTC_GICV3;
+	gic->pin_count = 288;
+	gic->pmu = true;
+	gic->dist = sample_mmio(0x08000000, 0x10000);
+	if (s->gicv2) {
+		gic->cpu_if = sample_mmio(0x08010000, 0x10000);
+	} else {
+		uint64_t low = MIN(p->cpu_count, 123u);
+
+		gic->redist[0] = sample_mmio(0x080a0000, low * 0x20000);
+		gic->redist[1] = sample_mmio(0x4000000000,
+					     (p->cpu_count - low) * 0x20000);
+		gic->redist_count = p->cpu_count > low ? 2 : 1;
+		if (!s->no_its)
+			gic->its = sample_mmio(0x08080000, 0x20000);
+	}
+	p->pci = (struct plat_pci){
+		.present = s->pci,
+		.ecam = sample_mmio(0x4010000000, MIB(256)),
+		.bus_count = 256,
+		.mmio32 = sample_mmio(0x10000000, 0x2eff0000),
+		.mmio64 = sample_mmio(0x8000000000, GIB(512)),
+		.pio = sample_mmio(0x3eff0000, 0x10000),
+		.intx_present = s->pci,
+		.intx = { 3, 4, 5, 6 },
+	};
+	p->virtio_mmio = sample_mmio(0x0a000000, 32 * 0x200);
+	p->virtio_mmio_stride = 0x200;
+	p->virtio_mmio_pin = 16;
+}
+
+static inline void sample_x86_64(struct platform *p, const struct sample *s)
+{
+	p->arch = "x86_64";
+	p->tables = TABLES_ACPI;
+	p->ram[0] = sample_mmio(0, GIB(3));
+	if (s->high_ram) {
+		p->ram[1] = sample_mmio(GIB(4), s->high_ram);
+		p->ram_node[1] = s->nodes > 1 ? s->nodes - 1 : 0;
+		p->ram_count = 2;
+	}
+	p->intc.kind = INTC_APIC;
+	p->intc.pin_count = 64;
+	p->intc.ioapic = sample_mmio(0xfec00000, 0x1000);
+	p->pci = (struct plat_pci){
+		.present = s->pci,
+		.ecam = sample_mmio(0xe8000000, MIB(256)),
+		.bus_count = 256,
+		.mmio32 = sample_mmio(0xc0000000, MIB(640)),
+		.mmio64 = sample_mmio(GIB(16), TIB(1) - GIB(16)),
+		.pio = sample_ports(0x1000, 0xf000),
+		.cf8 = true,
+		.intx_present = s->pci,
+		.intx = { 16, 17, 18, 19 },
+	};
+	p->virtio_mmio = sample_mmio(0xfeb00000, 32 * 0x1000);
+	p->virtio_mmio_stride = 0x1000;
+	p->virtio_mmio_pin = 24;
+}
+
+static inline struct plat_dev *sample_dev(struct platform *p,
+					  struct plat_dev dev)
+{
+	struct plat_dev *out = &p->dev[p->dev_count++];
+
+	*out = dev;
+	out->irq_count = 1;
+	out->range_count = 1;
+	return out;
+}
+
+static inline void sample_arm64_devices(struct platform *p)
+{
+	static const struct plat_prop clock = { "clocks", PROP_CLOCK, 1,
+						"apb_pclk\0" };
+	static const struct plat_prop clocks = { "clocks", PROP_CLOCK, 2,
+						 "uartclk\0apb_pclk\0" };
+
+	sample_dev(p, (struct plat_dev){
+			      PLAT_CONSOLE, "serial",
+			      "arm,pl011\0arm,primecell\0", "ARMH0011", 0,
+			      .range = { sample_mmio(0x09000000, 0x1000) },
+			      .irq = { { 1, true } }, .prop = { clocks },
+			      .prop_count = 1 });
+	sample_dev(p, (struct plat_dev){
+			      PLAT_PLAIN, "rtc", "arm,pl031\0arm,primecell\0",
+			      .range = { sample_mmio(0x09010000, 0x1000) },
+			      .irq = { { 2, true } }, .prop = { clock },
+			      .prop_count = 1 });
+	sample_dev(p, (struct plat_dev){
+			      PLAT_POWER_GPIO, "gpio",
+			      "arm,pl061\0arm,primecell\0",
+			      .range = { sample_mmio(0x09030000, 0x1000) },
+			      .irq = { { 7, true } }, .prop = { clock },
+			      .prop_count = 1 });
+}
+
+static inline void sample_x86_64_devices(struct platform *p)
+{
+	sample_dev(p, (struct plat_dev){ PLAT_CONSOLE, "serial", "ns16550a\0",
+					 "PNP0501",
+					 .range = { sample_ports(0x3f8, 8) },
+					 .irq = { { 4, true } } });
+	sample_dev(p, (struct plat_dev){ PLAT_PLAIN, "rtc", NULL, "PNP0B00",
+					 .range = { sample_ports(0x70, 2) },
+					 .irq = { { 8, false } } });
+	sample_dev(p, (struct plat_dev){ PLAT_GED, "ged", NULL, "ACPI0013",
+					 .irq = { { 5, false } } })
+		->range_count = 0;
+	sample_dev(p, (struct plat_dev){ PLAT_RESET_SLEEP, "reset",
+					 .range = { sample_ports(0x600, 1) } })
+		->irq_count = 0;
+	sample_dev(p, (struct plat_dev){ PLAT_PM_TIMER, "pm-timer",
+					 .range = { sample_ports(0x608, 4) } })
+		->irq_count = 0;
+}
+
+static inline void sample_virtio(struct platform *p, unsigned i)
+{
+	uint64_t base = p->virtio_mmio.base + i * p->virtio_mmio_stride;
+
+	sample_dev(p, (struct plat_dev){
+			      PLAT_PLAIN, "virtio", "virtio,mmio\0", "LNRO0005",
+			      i, .range = { sample_mmio(base, 0x200) },
+			      .irq = { { p->virtio_mmio_pin + i, false } },
+			      .prop = { { "dma-coherent", PROP_FLAG, 0, "" } },
+			      .prop_count = 1 });
+}
+
+/** sample_make - fill @p, which platform_release() frees */
+static inline void sample_make(struct platform *p, const struct sample *s)
+{
+	memset(p, 0, sizeof(*p));
+	p->ram_count = 1;
+	p->pa_bits = 46;
+	sample_cpus(p, s);
+	if (s->arm64)
+		sample_arm64(p, s);
+	else
+		sample_x86_64(p, s);
+	if (s->pci)
+		p->dev[p->dev_count++] =
+			(struct plat_dev){ PLAT_PCI_HOST, "pcie",
+					   "pci-host-ecam-generic\0",
+					   "PNP0A08" };
+	if (!s->bare && s->arm64)
+		sample_arm64_devices(p);
+	if (!s->bare && !s->arm64)
+		sample_x86_64_devices(p);
+	for (unsigned i = 0; i < s->virtio_mmio; i++)
+		sample_virtio(p, i);
+}
+
+#endif
