@@ -6,12 +6,12 @@
  * option once, except -v. A value that is itself the name of an option is
  * taken for a forgotten value; --name=VALUE passes it all the same.
  */
+#include "vmm/cli.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "vmm/cli.h"
 
 #define AT(member) offsetof(struct cli, member)
 #define SEEN_MAX   64
@@ -154,8 +154,8 @@ static unsigned option_index(const struct schema_option *o)
 	static_assert(ARRAY_SIZE(options) < SEEN_MAX / 2, "seen is 64 bits");
 	if (is_ours(o))
 		return (unsigned)(o - options);
-	return (unsigned)(ARRAY_SIZE(options) + (size_t)(o -
-		vm_config_schema.option));
+	return (unsigned)(ARRAY_SIZE(options) +
+			  (size_t)(o - vm_config_schema.option));
 }
 
 static void guess_option(struct schema_guess *g, const struct schema *s,

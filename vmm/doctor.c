@@ -6,6 +6,8 @@
  * the reason and the remedy. To add a section: a function and a row in
  * sections[].
  */
+#include "vmm/doctor.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,7 +17,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "vmm/doctor.h"
 #include "vmm/version.h"
 
 #define TEXT_BYTES 2048
@@ -92,9 +93,10 @@ static void put_text(struct doctor *dr, enum level level, const char *what,
 }
 
 /* Report a finding; @remedy may be NULL. */
-__attribute__((format(printf, 4, 5))) static void
-found(struct doctor *dr, enum level level, const char *remedy, const char *fmt,
-      ...)
+__attribute__((format(printf, 4, 5))) static void found(struct doctor *dr,
+							enum level level,
+							const char *remedy,
+							const char *fmt, ...)
 {
 	char what[TEXT_BYTES];
 	va_list ap;
@@ -173,9 +175,9 @@ static uint64_t read_number(const struct doctor *dr, const char *path)
 {
 	char line[64];
 
-	return read_line(dr, path, line, sizeof(line)) ?
-		       strtoull(line, NULL, 10) :
-		       0;
+	return read_line(dr, path, line, sizeof(line))
+		       ? strtoull(line, NULL, 10)
+		       : 0;
 }
 
 static uint64_t meminfo_kib(const struct doctor *dr, const char *name)
@@ -216,11 +218,11 @@ static void look_cpu(struct doctor *dr)
 		      has_word(flags, "svm") ? "AMD SVM" : "Intel VMX");
 	else
 		found(dr, MISSING,
-		      has_word(flags, "hypervisor") ?
-			      "this is a virtual machine: switch nested "
-			      "virtualisation on outside of it" :
-			      "switch virtualisation (SVM, VT-x) on in the "
-			      "firmware setup",
+		      has_word(flags, "hypervisor")
+			      ? "this is a virtual machine: switch nested "
+				"virtualisation on outside of it"
+			      : "switch virtualisation (SVM, VT-x) on in the "
+				"firmware setup",
 		      "the CPU shows neither SVM nor VMX");
 }
 
@@ -273,8 +275,8 @@ static void look_hypervisor(struct doctor *dr)
 	else
 		found(dr, MISSING,
 		      pvm ? "boot guests in an emulated server: "
-			    "tests/hosts/host in the source tree" :
-			    NULL,
+			    "tests/hosts/host in the source tree"
+			  : NULL,
 		      "%s", dr->why);
 	look_node(dr);
 }
@@ -327,7 +329,7 @@ static void look_memory(struct doctor *dr)
 
 static void look_hugepages(struct doctor *dr)
 {
-	static const unsigned sizes_kib[] = { 64,    2048,   32768,
+	static const unsigned sizes_kib[] = { 64,     2048,    32768,
 					      524288, 1048576, 16777216 };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes_kib); i++) {
@@ -368,12 +370,9 @@ static const struct {
 	const char *name;
 	void (*look)(struct doctor *dr);
 } sections[] = {
-	{ "hypervisor", look_hypervisor },
-	{ "cpu", look_cpu },
-	{ "nested", look_nested },
-	{ "memory", look_memory },
-	{ "hugepages", look_hugepages },
-	{ "kernel", look_kernel },
+	{ "hypervisor", look_hypervisor }, { "cpu", look_cpu },
+	{ "nested", look_nested },	   { "memory", look_memory },
+	{ "hugepages", look_hugepages },   { "kernel", look_kernel },
 };
 
 /* ---- report --------------------------------------------------------------*/

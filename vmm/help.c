@@ -107,8 +107,8 @@ static void help_all(FILE *out)
 	fputs("Spandrel " SPANDREL_VERSION ", a virtual machine monitor\n\n",
 	      out);
 	for (unsigned i = 0; i < CLI_VERBS; i++) {
-		fprintf(out, "%s spandrel %s\n", i ? "      " : "Usage:",
-			cli_verbs[i].usage);
+		fprintf(out, "%s spandrel %s\n",
+			i ? "      " : "Usage:", cli_verbs[i].usage);
 		fprintf(out, "%*s", 11, "");
 		wrap(out, 11, 11, cli_verbs[i].doc);
 	}

@@ -140,8 +140,8 @@ static int doctor(const struct cli *cli)
 		.select = host_select,
 	};
 
-	return doctor_report(&src, cli->json, stdout) ? CLI_EXIT_OK :
-							CLI_EXIT_ERROR;
+	return doctor_report(&src, cli->json, stdout) ? CLI_EXIT_OK
+						      : CLI_EXIT_ERROR;
 }
 
 static int run_verb(const struct cli *cli, unsigned closed, int *status,
@@ -181,11 +181,22 @@ static int flush_output(struct diag *d)
 	return 0;
 }
 
+/* One line, whatever the user had put into an option. */
+static void say_error(const struct diag *d)
+{
+	char sentence[SENTENCE_BYTES];
+
+	diag_format(d, sentence, sizeof(sentence));
+	for (char *c = sentence; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	fprintf(stderr, "spandrel: error: %s\n", sentence);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned closed = fill_standard_streams();
 	struct diag d = DIAG_INIT;
-	char sentence[SENTENCE_BYTES];
 	int status = CLI_EXIT_OK, err;
 	struct cli cli;
 
@@ -196,8 +207,7 @@ int main(int argc, char **argv)
 	if (!err)
 		err = flush_output(&d);
 	if (err) {
-		fprintf(stderr, "spandrel: error: %s\n",
-			diag_format(&d, sentence, sizeof(sentence)));
+		say_error(&d);
 		status = CLI_EXIT_ERROR;
 	}
 	cli_release(&cli);

@@ -173,7 +173,8 @@ static void complete_option(FILE *out, const struct schema_option *o)
 	if (!o->group || !schema_takes_value(o))
 		return;
 	if (!o->list && o->key->type == SCHEMA_PATH) {
-		fprintf(out, "\t--%s) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n",
+		fprintf(out,
+			"\t--%s) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n",
 			o->name);
 		return;
 	}
@@ -184,8 +185,7 @@ static void complete_option(FILE *out, const struct schema_option *o)
 }
 
 static void complete_schema(FILE *out, const struct schema *s,
-			    void (*each)(FILE *,
-					 const struct schema_option *))
+			    void (*each)(FILE *, const struct schema_option *))
 {
 	for (unsigned i = 0; i < s->count; i++)
 		each(out, &s->option[i]);
@@ -209,8 +209,7 @@ static const char bash_head[] =
 	"\tcur=${line##* }; line=${line% *}; prev=${line##* }\n"
 	"\tcase $prev in\n";
 
-static const char bash_middle[] =
-	"\t*) words=\"";
+static const char bash_middle[] = "\t*) words=\"";
 
 static const char bash_tail[] =
 	"\" ;;\n"

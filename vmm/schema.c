@@ -6,6 +6,8 @@
  * checks, printing. Every refusal goes through refuse(), so that all of them
  * read "--option key=value: what it must be".
  */
+#include "vmm/schema.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +16,6 @@
 
 #include "vmm/base/check.h"
 #include "vmm/config.h"
-#include "vmm/schema.h"
 
 /* Enums are stored through unsigned; strings from users are cut in messages
  * so that the remedy behind them is never lost. */
@@ -63,23 +64,21 @@ static const char *choices_text(const struct schema_key *k, const char *comma,
 			names[count++] = k->choice[i].name;
 	buf[0] = '\0';
 	for (unsigned i = 0; i < count && used < SCHEMA_TEXT_BYTES; i++)
-		used += (size_t)snprintf(
-			buf + used, SCHEMA_TEXT_BYTES - used, "%s%s", names[i],
-			i + 1 == count ? "" : i + 2 == count ? last : comma);
+		used += (size_t)snprintf(buf + used, SCHEMA_TEXT_BYTES - used,
+					 "%s%s", names[i],
+					 i + 1 == count	  ? ""
+					 : i + 2 == count ? last
+							  : comma);
 	return buf;
 }
 
 const char *schema_text_value(const struct schema_key *k, char *buf)
 {
 	static const char *const fixed[] = {
-		[SCHEMA_STRING] = "TEXT",
-		[SCHEMA_PATH] = "FILE",
-		[SCHEMA_U32] = "N",
-		[SCHEMA_SIZE] = "SIZE",
-		[SCHEMA_BOOL] = "on|off",
-		[SCHEMA_TOPOLOGY] = "T:C:D:P",
-		[SCHEMA_FLAG] = "",
-		[SCHEMA_COUNT] = "",
+		[SCHEMA_STRING] = "TEXT", [SCHEMA_PATH] = "FILE",
+		[SCHEMA_U32] = "N",	  [SCHEMA_SIZE] = "SIZE",
+		[SCHEMA_BOOL] = "on|off", [SCHEMA_TOPOLOGY] = "T:C:D:P",
+		[SCHEMA_FLAG] = "",	  [SCHEMA_COUNT] = "",
 	};
 	char words[SCHEMA_TEXT_BYTES];
 
@@ -502,9 +501,8 @@ static char *next_element(char **cursor)
 }
 
 /* The key that @element gives, and its value. */
-static const struct schema_key *find_key(const struct schema_option *o,
-					 const char *element,
-					 const char **value)
+static const struct schema_key *
+find_key(const struct schema_option *o, const char *element, const char **value)
 {
 	size_t len = strcspn(element, "=");
 
@@ -512,8 +510,7 @@ static const struct schema_key *find_key(const struct schema_option *o,
 		const struct schema_key *k = &o->key[i];
 
 		*value = element;
-		if (!element[len] && !k->name &&
-		    find_choice(k, element, len))
+		if (!element[len] && !k->name && find_choice(k, element, len))
 			return k;
 		if (!element[len] && k->lead)
 			return k;
@@ -771,8 +768,8 @@ void schema_print(const struct schema_option *o, const void *base, FILE *out)
 		    text[strcspn(text, ",[]")])
 			quote = "\"";
 		fprintf(out, "%s%s%s%s%s%s", any ? "," : "",
-			k->name ? k->name : "", k->name ? "=" : "", quote,
-			text, quote);
+			k->name ? k->name : "", k->name ? "=" : "", quote, text,
+			quote);
 		any = true;
 	}
 }

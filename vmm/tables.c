@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: `spandrel tables`, see tables.h; files are overwritten in place */
+#include "vmm/tables.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "vmm/tables.h"
 
 /* The whole of @t into @fd: 0 or -errno. */
 static int write_all(int fd, const struct arch_table *t)
@@ -44,8 +44,8 @@ static int write_file(int dir_fd, const char *dir, const struct arch_table *t,
 	return err;
 }
 
-static int write_files(int dir_fd, const struct arch_tables *t,
-		       const char *dir, struct diag *d)
+static int write_files(int dir_fd, const struct arch_tables *t, const char *dir,
+		       struct diag *d)
 {
 	int err = 0;
 
@@ -57,8 +57,7 @@ static int write_files(int dir_fd, const struct arch_tables *t,
 	return err;
 }
 
-static void list_files(const struct arch_tables *t, const char *dir,
-		       FILE *list)
+static void list_files(const struct arch_tables *t, const char *dir, FILE *list)
 {
 	for (unsigned i = 0; i < t->count; i++) {
 		const struct arch_table *one = &t->table[i];
