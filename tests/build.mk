@@ -93,8 +93,25 @@ $(B)/guests/%.elf: $(B)/guests/payload-%.o $(guest-common:%=$(B)/guests/%.o) $(S
 $(B)/guests/%: $(B)/guests/%.elf
 	$(Q)$(CROSS_COMPILE)objcopy $(GUEST_COPY_$(ARCH)) $< $@
 
-.PHONY: payloads
+# off and idle are for make bench; the others test themselves.
+test-payloads := $(filter-out off idle,$(payloads))
+.PHONY: payloads guests
 payloads: $(payloads:%=$(B)/guests/%)
+guests: $(B)/spandrel $(test-payloads:%=$(B)/guests/%)
+	$(Q)$(PYTHON) $(SRC)/tests/run "$(SRC)/tests/guests/run $(ARCH) $(B)/spandrel $(test-payloads:%=$(B)/guests/%)"
+
+# make bench builds both ISAs by calling itself.
+$(B)/bench/%: tests/bench/%.c $(O)/.deps
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $<
+bench-programs := $(B)/bench/elapsed $(if $(filter x86_64,$(ARCH)),$(B)/bench/minimal-kvm)
+.PHONY: bench bench-build
+bench-build: $(B)/spandrel $(bench-programs) payloads
+bench:
+	$(Q)$(MAKE) --no-print-directory ARCH=x86_64 bench-build
+	$(Q)$(MAKE) --no-print-directory ARCH=arm64 bench-build
+	$(Q)O=$(O) $(PYTHON) $(SRC)/tests/bench/run $(O)
 
 # Static checks: seconds in `make check`, all of them in `make lint`.
 .PHONY: lint

@@ -22,8 +22,8 @@
 #define ENTRY	  0x200000
 
 /* mov $0x34, %al; mov $0x600, %dx; out %al, (%dx); hlt: power off */
-static const uint8_t payload[] = { 0xb0, 0x34, 0x66, 0xba, 0x00,
-				   0x06, 0xee, 0xf4 };
+static const uint8_t payload[] = { 0xb0, 0x34, 0x66, 0xba,
+				   0x00, 0x06, 0xee, 0xf4 };
 
 static int call(int fd, unsigned long request, void *arg, const char *what)
 {
@@ -59,8 +59,12 @@ static uint8_t *add_ram(int vm)
 /* Flat 32-bit protected mode, as PVH enters. */
 static void set_state(int vcpu)
 {
-	struct kvm_segment flat = { .limit = 0xffffffff, .present = 1, .s = 1,
-				    .db = 1, .g = 1, .selector = 8 };
+	struct kvm_segment flat = { .limit = 0xffffffff,
+				    .present = 1,
+				    .s = 1,
+				    .db = 1,
+				    .g = 1,
+				    .selector = 8 };
 	struct kvm_regs regs = { .rip = ENTRY, .rflags = 2 };
 	struct kvm_sregs s;
 

@@ -27,6 +27,9 @@ __attribute__((noreturn)) void machine_off(void);
  * at secondary(); false if that is refused */
 bool cpu_start(unsigned index);
 
+/** cpu_wait - sleep until an interrupt; with them off, for ever */
+void cpu_wait(void);
+
 /** cpu_relax - hint inside a spin loop */
 void cpu_relax(void);
 

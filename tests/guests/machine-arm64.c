@@ -47,6 +47,11 @@ bool cpu_start(unsigned index)
 	return psci(PSCI_CPU_ON, index, (uintptr_t)ap_start, 0) == 0;
 }
 
+void cpu_wait(void)
+{
+	__asm__ volatile("wfi");
+}
+
 void cpu_relax(void)
 {
 	__asm__ volatile("yield");

@@ -58,6 +58,11 @@ bool cpu_start(unsigned index)
 	return true;
 }
 
+void cpu_wait(void)
+{
+	__asm__ volatile("hlt");
+}
+
 void cpu_relax(void)
 {
 	__asm__ volatile("pause");
