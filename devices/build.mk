@@ -3,3 +3,4 @@ obj-y += devices/device.o devices/registry.o
 obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/legacy/fixed.o devices/legacy/serial-16550.o
+obj-y += devices/legacy/primecell.o devices/legacy/serial-pl011.o
