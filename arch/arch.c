@@ -13,3 +13,30 @@ void arch_tables_release(struct arch_tables *t)
 		free(t->table[i].data);
 	memset(t, 0, sizeof(*t));
 }
+
+static const struct arch *const all[] = {
+	&arch_x86_64,
+	&arch_arm64,
+#ifdef CONFIG_HOST_FAKE
+	&arch_fake,
+#endif
+};
+
+const struct arch *arch_native(void)
+{
+#if defined(__x86_64__)
+	return &arch_x86_64;
+#elif defined(__aarch64__)
+	return &arch_arm64;
+#else
+#error "no architecture of ours"
+#endif
+}
+
+const struct arch *arch_find(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
+		if (!strcmp(all[i]->name, name))
+			return all[i];
+	return NULL;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: x86_64: kernel, initramfs, command line and tables into guest RAM
+ *
+ * Formats are recognised by content: bzImage (bzimage.c), ELF with a PVH entry
+ * (pvh.c). What else people try to boot is recognised just well enough to say
+ * what it is. See boot.h for the order of steps and the addresses.
+ */
+#include "arch/x86_64/load.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "arch/x86_64/bzimage.h"
+#include "arch/x86_64/layout.h"
+#include "arch/x86_64/pvh.h"
+#include "arch/x86_64/tables.h"
+#include "vmm/base/bytes.h"
+
+uint64_t x86_gdt(enum x86_protocol protocol, unsigned index)
+{
+	/* Base 0; limit 4 GiB (TR: 0x67, its TSS is never used). */
+	static const uint64_t code32 = 0x00cf9b000000ffff;
+	static const uint64_t code64 = 0x00af9b000000ffff;
+	static const uint64_t data = 0x00cf93000000ffff;
+	static const uint64_t tss = 0x00008b0000000067;
+
+	switch (index) {
+	case X86_GDT_CS:
+		return protocol == X86_PVH ? code32 : code64;
+	case X86_GDT_DS:
+		return data;
+	case X86_GDT_TR:
+		return tss;
+	default:
+		return 0;
+	}
+}
+
+/* Files that are no kernel for this machine, by a mark at some offset. */
+static int not_a_kernel(const struct x86_image *img, struct diag *d)
+{
+	static const struct {
+		unsigned at, bytes;
+		const char *mark;
+		const char *is;
+	} known[] = {
+		{ 56, 4, "ARM\x64", "an arm64 kernel" },
+		{ 4, 4, "zimg", "a kernel packed for EFI firmware" },
+		{ 0, 2, "\x1f\x8b", "compressed by gzip: unpack it first" },
+		{ 0, 4, "\x28\xb5\x2f\xfd",
+		  "compressed by zstd: unpack it first" },
+		{ 0, 5,
+		  "\xfd"
+		  "7zXZ",
+		  "compressed by xz: unpack it first" },
+		{ 0, 3, "BZh", "compressed by bzip2: unpack it first" },
+		{ 0, 4, "\x02\x21\x4c\x18",
+		  "compressed by lz4: unpack it first" },
+		{ 0, 4, "QFI\xfb", "a qcow2 disk image" },
+		{ 0, 5, "07070", "a cpio archive (an initramfs?)" },
+	};
+	const char *is = NULL;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(known) && !is; i++)
+		if (!memcmp(img->head + known[i].at, known[i].mark,
+			    known[i].bytes))
+			is = known[i].is;
+	if (is)
+		return diag_fail(d, ENOEXEC,
+				 "%s %s: is %s; x86_64 boots a bzImage or an "
+				 "ELF vmlinux",
+				 img->option, img->name, is);
+	return diag_fail(d, ENOEXEC,
+			 "%s %s: is not a kernel: neither a bzImage nor an ELF "
+			 "vmlinux",
+			 img->option, img->name);
+}
+
+static int load_kernel(struct x86_kernel *k, const struct guest_ram *ram,
+		       const struct arch_payload *load, struct diag *d)
+{
+	struct x86_image img;
+	int err = x86_image_open(&img, load->kernel_fd, "--kernel",
+				 load->kernel_name, d);
+
+	if (err)
+		return err;
+	if (x86_bzimage_is(&img))
+		return x86_bzimage_load(k, &img, ram, d);
+	if (x86_pvh_is(&img))
+		return x86_pvh_load(k, &img, ram, d);
+	return not_a_kernel(&img, d);
+}
+
+/*
+ * As high as it can be: at the top of low RAM if it fits there above the
+ * kernel, else at the top of high RAM if the kernel allows that.
+ */
+static int place_initrd(struct x86_handoff *h, const struct x86_kernel *k,
+			const struct x86_image *img,
+			const struct guest_ram *ram, struct diag *d)
+{
+	const struct ram_region *top = &ram->region[ram->region_count - 1];
+	uint64_t from = align_up(k->end, KIB(4));
+	uint64_t to = align_down(MIN(k->initrd_end, x86_low_ram(ram)), KIB(4));
+	uint64_t room = to > from ? to - from : 0;
+	uint64_t need = img->size_bytes;
+
+	h->initrd_bytes = need;
+	if (need <= room) {
+		h->initrd = align_down(to - need, KIB(4));
+		return 0;
+	}
+	if (k->initrd_high && ram->region_count > 1) {
+		room = MAX(room, top->size_bytes);
+		to = top->gpa.v + top->size_bytes;
+		if (need <= top->size_bytes) {
+			h->initrd = align_down(to - need, KIB(4));
+			return 0;
+		}
+	}
+	return diag_fail(d, E2BIG,
+			 "%s %s: has %" PRIu64 " bytes, beside the kernel "
+			 "there is room for %" PRIu64 ": give --memory more",
+			 img->option, img->name, need, room);
+}
+
+static int load_initrd(struct x86_handoff *h, const struct x86_kernel *k,
+		       const struct guest_ram *ram,
+		       const struct arch_payload *load, struct diag *d)
+{
+	struct x86_image img;
+	int err;
+
+	if (load->initramfs_fd < 0)
+		return 0;
+	if ((err = x86_image_open(&img, load->initramfs_fd, "--initramfs",
+				  load->initramfs_name, d)) ||
+	    (err = place_initrd(h, k, &img, ram, d)))
+		return err;
+	return x86_image_copy(&img, 0, ram, h->initrd, img.size_bytes, d);
+}
+
+static int load_cmdline(struct x86_handoff *h, const struct x86_kernel *k,
+			const struct guest_ram *ram, const char *cmdline,
+			struct diag *d)
+{
+	uint64_t max = MIN(k->cmdline_max, X86_CMDLINE_ROOM - 1);
+
+	h->cmdline_bytes = strlen(cmdline);
+	if (h->cmdline_bytes > max)
+		return diag_fail(d, E2BIG,
+				 "--cmdline: has %" PRIu64 " bytes, this "
+				 "kernel takes at most %" PRIu64,
+				 h->cmdline_bytes, max);
+	if (!ram_write(ram, GPA(X86_CMDLINE_GPA), cmdline,
+		       h->cmdline_bytes + 1))
+		return diag_fail(d, E2BIG, "no RAM for the command line");
+	return 0;
+}
+
+/* A table belongs into the hole, or into RAM that nothing else uses. */
+static int put_table(struct x86_handoff *h, const struct x86_kernel *k,
+		     const struct guest_ram *ram, const struct arch_table *t,
+		     struct diag *d)
+{
+	uint64_t at = t->gpa.v, bytes = t->size_bytes;
+	bool hole = range_within(at, bytes, X86_HOLE_BASE,
+				 X86_HOLE_END - X86_HOLE_BASE);
+	bool hits_initrd = h->initrd_bytes &&
+			   at < h->initrd + h->initrd_bytes &&
+			   h->initrd < at + bytes;
+
+	if ((!hole && (at < k->end || hits_initrd)) ||
+	    !ram_write(ram, t->gpa, t->data, bytes))
+		return diag_fail(d, E2BIG,
+				 "no room for the table %s of %zu bytes at "
+				 "0x%" PRIx64,
+				 t->name, t->size_bytes, at);
+	if (x86_e820_carve(&h->map, at, bytes, X86_E820_ACPI) < 0)
+		return diag_fail(d, E2BIG, "more than %u ranges of memory",
+				 X86_E820_MAX);
+	return 0;
+}
+
+static int load_tables(struct x86_handoff *h, const struct x86_kernel *k,
+		       const struct guest_ram *ram, const struct platform *p,
+		       const char *cmdline, struct diag *d)
+{
+	struct arch_tables tables = { .count = 0 };
+	int err = x86_tables(&tables, p, cmdline, GPA(h->initrd),
+			     h->initrd_bytes, d);
+
+	if (err)
+		return err;
+	x86_e820_init(&h->map, p);
+	for (unsigned i = 0; i < tables.count && !err; i++)
+		if (tables.table[i].gpa.v)
+			err = put_table(h, k, ram, &tables.table[i], d);
+	h->rsdp = X86_RSDP_GPA;
+	arch_tables_release(&tables);
+	return err;
+}
+
+static int put_gdt(enum x86_protocol protocol, const struct guest_ram *ram,
+		   struct diag *d)
+{
+	uint8_t gdt[X86_GDT_MAX * 8];
+
+	for (unsigned i = 0; i < X86_GDT_MAX; i++)
+		put_le64(gdt + i * 8, x86_gdt(protocol, i));
+	if (!ram_write(ram, GPA(X86_GDT_GPA), gdt, sizeof(gdt)))
+		return diag_fail(d, E2BIG, "no RAM for the start data");
+	return 0;
+}
+
+static int hand_off(struct arch_boot *boot, const struct x86_kernel *k,
+		    const struct x86_handoff *h, const struct guest_ram *ram,
+		    struct diag *d)
+{
+	bool pvh = k->protocol == X86_PVH;
+	int err = pvh ? x86_pvh_handoff(h, ram, d)
+		      : x86_bzimage_handoff(k, h, ram, d);
+
+	if (!err)
+		err = put_gdt(k->protocol, ram, d);
+	if (err)
+		return err;
+	*boot = (struct arch_boot){
+		.entry = GPA(k->entry),
+		.arg = GPA(pvh ? X86_START_INFO_GPA : X86_ZERO_PAGE_GPA),
+		.protocol = k->protocol,
+	};
+	return 0;
+}
+
+int x86_load(struct arch_boot *boot, struct guest_ram *ram,
+	     const struct platform *p, const struct arch_payload *load,
+	     struct diag *d)
+{
+	struct x86_handoff h = { .initrd_bytes = 0 };
+	struct x86_kernel k;
+	int err;
+
+	if ((err = load_kernel(&k, ram, load, d)) ||
+	    (err = load_cmdline(&h, &k, ram, load->cmdline, d)) ||
+	    (err = load_initrd(&h, &k, ram, load, d)) ||
+	    (err = load_tables(&h, &k, ram, p, load->cmdline, d)))
+		return err;
+	return hand_off(boot, &k, &h, ram, d);
+}
