@@ -120,8 +120,11 @@ static bool wait_for_event(struct fake_vcpu *v)
 	};
 	uint64_t count;
 
-	if (poll(p, 2, -1) < 0)
+	if (poll(p, 2, -1) < 0) {
+		/* A kick from the signal's handler is answered by this, too. */
+		atomic_store(&v->kicked, false);
 		return leave(v, HOST_INTERRUPTED);
+	}
 	if (p[0].revents && read(v->wake_fd, &count, sizeof(count)) < 0 &&
 	    errno != EAGAIN)
 		return fatal(v, "wake-up eventfd broken, errno",
