@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: vmm/base: checked arithmetic, byte order, error chains, the log
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/check.h"
+#include "vmm/base/diag.h"
+#include "vmm/base/log.h"
+#include "vmm/base/types.h"
+
+#define TOP UINT64_MAX
+
+/* ---- arithmetic --------------------------------------------------------- */
+
+static const struct sum {
+	uint64_t a, b, sum, product;
+	bool sum_fits, product_fits;
+} sums[] = {
+	{ 0, 0, 0, 0, true, true },
+	{ 2, 3, 5, 6, true, true },
+	{ TOP, 0, TOP, 0, true, true },
+	{ TOP, 1, 0, TOP, false, true },
+	{ TOP - 1, 1, TOP, TOP - 1, true, true },
+	{ TOP, TOP, 0, 0, false, false },
+	{ 1ULL << 63, 1ULL << 63, 0, 0, false, false },
+	{ 1ULL << 32, 1ULL << 32, 1ULL << 33, 0, true, false },
+	{ 1ULL << 32, (1ULL << 32) - 1, (1ULL << 33) - 1, TOP - 0xffffffff,
+	  true, true },
+};
+
+START_TEST(test_sums)
+{
+	const struct sum *c = &sums[_i];
+	uint64_t out = 77;
+
+	ck_assert_int_eq(add_u64(c->a, c->b, &out), c->sum_fits);
+	ck_assert_uint_eq(out, c->sum_fits ? c->sum : 77);
+	out = 78;
+	ck_assert_int_eq(mul_u64(c->a, c->b, &out), c->product_fits);
+	ck_assert_uint_eq(out, c->product_fits ? c->product : 78);
+}
+END_TEST
+
+static const struct within {
+	uint64_t at, len, base, size;
+	bool inside;
+} withins[] = {
+	{ 0x1000, 0x1000, 0x1000, 0x1000, true },
+	{ 0x1000, 0x1001, 0x1000, 0x1000, false },
+	{ 0xfff, 1, 0x1000, 0x1000, false },
+	{ 0xfff, 2, 0x1000, 0x1000, false },
+	{ 0x1fff, 1, 0x1000, 0x1000, true },
+	{ 0x1fff, 2, 0x1000, 0x1000, false },
+	{ 0x2000, 0, 0x1000, 0x1000, true }, /* nothing, at the end */
+	{ 0x2000, 1, 0x1000, 0x1000, false },
+	{ 0x2001, 0, 0x1000, 0x1000, false },
+	{ 0x1800, TOP, 0x1000, 0x1000, false },
+	{ TOP, 1, 0x1000, 0x1000, false },
+	{ TOP, 2, 0x1000, 0x1000, false },
+	{ TOP, 1, TOP - 0xfff, 0x1000, true },
+	{ TOP, 2, TOP - 0xfff, 0x1000, false },
+	{ 0, 1, TOP - 0xfff, 0x1000, false },
+	{ 0, TOP, 0, TOP, true },
+	{ 1, TOP, 0, TOP, false },
+	{ 0, 0, 0, 0, true },
+};
+
+START_TEST(test_within)
+{
+	const struct within *c = &withins[_i];
+
+	ck_assert_int_eq(range_within(c->at, c->len, c->base, c->size),
+			 c->inside);
+}
+END_TEST
+
+START_TEST(test_powers_and_alignment)
+{
+	ck_assert(!is_pow2(0));
+	ck_assert(is_pow2(1));
+	ck_assert(!is_pow2(3));
+	ck_assert(is_pow2(1ULL << 63));
+	ck_assert(!is_pow2(TOP));
+	ck_assert_uint_eq(align_down(0x1fff, 0x1000), 0x1000);
+	ck_assert_uint_eq(align_down(0x1000, 0x1000), 0x1000);
+	ck_assert_uint_eq(align_up(0x1001, 0x1000), 0x2000);
+	ck_assert_uint_eq(align_up(0x1000, 0x1000), 0x1000);
+	ck_assert_uint_eq(align_up(0, 0x1000), 0);
+	ck_assert_uint_eq(KIB(3) + MIB(2) + GIB(1), 0x40200c00);
+	ck_assert_uint_eq(TIB(1), 1ULL << 40);
+}
+END_TEST
+
+/* ---- bytes -------------------------------------------------------------- */
+
+START_TEST(test_bytes)
+{
+	uint8_t b[16] = { 0 }, *p = b + 1; /* not aligned */
+
+	put_le16(p, 0x0102);
+	ck_assert_mem_eq(p, "\x02\x01\x00", 3);
+	ck_assert_uint_eq(get_le16(p), 0x0102);
+	ck_assert_uint_eq(get_be16(p), 0x0201);
+	put_be32(p, 0x01020304);
+	ck_assert_mem_eq(p, "\x01\x02\x03\x04\x00", 5);
+	ck_assert_uint_eq(get_be32(p), 0x01020304);
+	ck_assert_uint_eq(get_le32(p), 0x04030201);
+	put_le64(p, 0x0102030405060708);
+	ck_assert_mem_eq(p, "\x08\x07\x06\x05\x04\x03\x02\x01\x00", 9);
+	ck_assert_uint_eq(get_le64(p), 0x0102030405060708);
+	ck_assert_uint_eq(get_be64(p), 0x0807060504030201);
+	put_be16(p, 0xfffe);
+	put_le32(p + 4, 0xfffffffe);
+	put_be64(p + 7, 1);
+	ck_assert_uint_eq(get_be64(p + 7), 1);
+	ck_assert_uint_eq(b[0], 0);
+}
+END_TEST
+
+/* ---- diag --------------------------------------------------------------- */
+
+START_TEST(test_diag_chain)
+{
+	struct diag d = DIAG_INIT;
+	char text[64];
+
+	ck_assert_str_eq(diag_format(&d, text, sizeof(text)), "");
+	ck_assert_int_eq(diag_fail(&d, EINVAL, "cause %d", 7), -EINVAL);
+	ck_assert_int_eq(diag_fail(&d, ENOMEM, "context"), -ENOMEM);
+	ck_assert_uint_eq(d.depth, 2);
+	ck_assert_str_eq(diag_format(&d, text, sizeof(text)),
+			 "context: cause 7");
+	ck_assert_int_eq(diag_fail(NULL, EIO, "dropped"), -EIO);
+	ck_assert_int_eq(diag_errno(NULL, EIO, "dropped"), -EIO);
+}
+END_TEST
+
+START_TEST(test_diag_errno)
+{
+	struct diag d = DIAG_INIT;
+	char text[64];
+
+	ck_assert_int_eq(diag_errno(&d, ENOENT, "%s", "/x"), -ENOENT);
+	ck_assert_str_eq(diag_format(&d, text, sizeof(text)),
+			 "/x: No such file or directory");
+}
+END_TEST
+
+START_TEST(test_diag_full)
+{
+	struct diag d = DIAG_INIT;
+	char text[256];
+
+	for (int i = 0; i < DIAG_DEPTH + 3; i++)
+		diag_fail(&d, EIO, "m%d", i);
+	ck_assert_uint_eq(d.depth, DIAG_DEPTH);
+	ck_assert_str_eq(d.text[0], "m0");
+	ck_assert_str_eq(d.text[DIAG_DEPTH - 1], "m8");
+	ck_assert_str_eq(diag_format(&d, text, sizeof(text)),
+			 "m8: m4: m3: m2: m1: m0");
+}
+END_TEST
+
+START_TEST(test_diag_long)
+{
+	struct diag d = DIAG_INIT;
+	char big[2 * DIAG_TEXT], text[4096];
+
+	memset(big, 'x', sizeof(big));
+	big[sizeof(big) - 1] = '\0';
+	for (int i = 0; i < DIAG_DEPTH; i++)
+		diag_errno(&d, EIO, "%s", big);
+	for (unsigned i = 0; i < d.depth; i++)
+		ck_assert_uint_eq(strlen(d.text[i]), DIAG_TEXT - 1);
+	diag_format(&d, text, sizeof(text));
+	ck_assert_uint_eq(strlen(text),
+			  DIAG_DEPTH * (DIAG_TEXT - 1) + (DIAG_DEPTH - 1) * 2);
+}
+END_TEST
+
+START_TEST(test_diag_small_buffer)
+{
+	unsigned long size = (unsigned long)_i + 1;
+	const char *whole = "bb: aaaa";
+	struct diag d = DIAG_INIT;
+	char text[12];
+
+	diag_fail(&d, EIO, "aaaa");
+	diag_fail(&d, EIO, "bb");
+	memset(text, '#', sizeof(text));
+	diag_format(&d, text, size);
+	ck_assert_uint_eq(strlen(text), MIN(size - 1, strlen(whole)));
+	ck_assert_int_eq(strncmp(text, whole, strlen(text)), 0);
+	for (unsigned long i = size; i < sizeof(text); i++)
+		ck_assert_int_eq(text[i], '#');
+}
+END_TEST
+
+/* ---- log ---------------------------------------------------------------- */
+
+struct sink {
+	int fd[2];
+	char text[4096];
+};
+
+static void sink_open(struct sink *s, enum log_level level)
+{
+	ck_assert_int_eq(pipe2(s->fd, O_CLOEXEC | O_NONBLOCK), 0);
+	log_setup(s->fd[1], level);
+}
+
+static const char *sink_text(struct sink *s)
+{
+	ssize_t n = read(s->fd[0], s->text, sizeof(s->text) - 1);
+
+	s->text[n > 0 ? n : 0] = '\0';
+	return s->text;
+}
+
+START_TEST(test_log_levels)
+{
+	struct sink s;
+	const char *text;
+
+	sink_open(&s, LOG_INFO);
+	log_debug("quiet");
+	ck_assert_str_eq(sink_text(&s), "");
+	log_info("n=%d", 5);
+	text = sink_text(&s);
+	ck_assert_int_eq(strncmp(text, "spandrel: ", 10), 0);
+	ck_assert_ptr_nonnull(strstr(text, " info: n=5\n"));
+	log_error("e");
+	ck_assert_ptr_nonnull(strstr(sink_text(&s), " error: e\n"));
+}
+END_TEST
+
+START_TEST(test_log_long_line)
+{
+	char big[2000];
+	struct sink s;
+	const char *text;
+
+	memset(big, 'y', sizeof(big));
+	big[sizeof(big) - 1] = '\0';
+	sink_open(&s, LOG_WARN);
+	log_warn("%s", big);
+	text = sink_text(&s);
+	ck_assert_uint_lt(strlen(text), 600);
+	ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
+}
+END_TEST
+
+START_TEST(test_log_guest_says_it_once)
+{
+	atomic_uint counter = 0;
+	struct sink s;
+	const char *text;
+
+	sink_open(&s, LOG_WARN);
+	for (int i = 0; i < 1000; i++)
+		log_guest(&counter, "bad descriptor %d", i);
+	text = sink_text(&s);
+	ck_assert_ptr_nonnull(strstr(text, "bad descriptor 0\n"));
+	ck_assert_ptr_null(strstr(text, "descriptor 1"));
+	ck_assert_uint_eq(atomic_load(&counter), 1000);
+}
+END_TEST
+
+START_TEST(test_log_to_nowhere)
+{
+	log_setup(-1, LOG_DEBUG);
+	log_error("nobody hears this"); /* and nothing happens */
+}
+END_TEST
+
+START_TEST(test_check_aborts)
+{
+	CHECK(1 + 1 == 2);
+	CHECK(1 + 1 == 3);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("base");
+	TCase *t = tcase_create("base");
+
+	tcase_add_loop_test(t, test_sums, 0, ARRAY_SIZE(sums));
+	tcase_add_loop_test(t, test_within, 0, ARRAY_SIZE(withins));
+	tcase_add_test(t, test_powers_and_alignment);
+	tcase_add_test(t, test_bytes);
+	tcase_add_test(t, test_diag_chain);
+	tcase_add_test(t, test_diag_errno);
+	tcase_add_test(t, test_diag_full);
+	tcase_add_test(t, test_diag_long);
+	tcase_add_loop_test(t, test_diag_small_buffer, 0, 12);
+	tcase_add_test(t, test_log_levels);
+	tcase_add_test(t, test_log_long_line);
+	tcase_add_test(t, test_log_guest_says_it_once);
+	tcase_add_test(t, test_log_to_nowhere);
+	tcase_add_test_raise_signal(t, test_check_aborts, SIGABRT);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
