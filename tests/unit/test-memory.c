@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: guest RAM: which addresses are RAM, guard ranges, clearing
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/memory.h"
+
+/* Two regions with a hole between them, neither at 0; the second is no
+ * multiple of the 2 MiB that the guards are made of. */
+#define LOW	  0x12350000ULL
+#define LOW_SIZE  MIB(2)
+#define HIGH	  0x765430000ULL
+#define HIGH_SIZE 0x30000ULL
+#define TOP	  UINT64_MAX
+
+static const struct ram_options backings[] = {
+	{ .shared = false },   { .shared = true },
+	{ .prefault = true },  { .thp = true },
+	{ .mergeable = true }, { .shared = true, .prefault = true },
+};
+
+static void ram_make(struct guest_ram *ram, const struct ram_options *opt)
+{
+	struct diag d = DIAG_INIT;
+
+	ram_init(ram);
+	ck_assert_msg(!ram_add(ram, GPA(LOW), LOW_SIZE, opt, &d), "%s",
+		      d.text[0]);
+	ck_assert_msg(!ram_add(ram, GPA(HIGH), HIGH_SIZE, opt, &d), "%s",
+		      d.text[0]);
+}
+
+/* ---- which ranges are RAM ----------------------------------------------- */
+
+static const struct range_case {
+	const char *what;
+	uint64_t gpa, len;
+	bool is_ram;
+} range_cases[] = {
+	{ "first byte", LOW, 1, true },
+	{ "all of it", LOW, LOW_SIZE, true },
+	{ "one byte more", LOW, LOW_SIZE + 1, false },
+	{ "last byte", LOW + LOW_SIZE - 1, 1, true },
+	{ "over the end", LOW + LOW_SIZE - 1, 2, false },
+	{ "just behind", LOW + LOW_SIZE, 1, false },
+	{ "nothing, at the end", LOW + LOW_SIZE, 0, true },
+	{ "nothing, behind the end", LOW + LOW_SIZE + 1, 0, false },
+	{ "before", LOW - 1, 1, false },
+	{ "into the beginning", LOW - 1, 2, false },
+	{ "in the hole", 0x50000000, 4, false },
+	{ "nothing, in the hole", 0x50000000, 0, false },
+	{ "across the hole", LOW, HIGH - LOW + 1, false },
+	{ "around everything", 0, TOP, false },
+	{ "address 0", 0, 1, false },
+	{ "nothing at 0", 0, 0, false },
+	{ "second region", HIGH + 5, 100, true },
+	{ "all of the second", HIGH, HIGH_SIZE, true },
+	{ "over its end", HIGH + HIGH_SIZE - 8, 9, false },
+	{ "truncated to 32 bits it would be RAM", LOW + GIB(4), 1, false },
+	{ "last address", TOP, 1, false },
+	{ "wraps to 0", TOP, 2, false },
+	{ "wraps into RAM", TOP - 0xfff, LOW + 0x2000, false },
+	{ "wraps around to itself", LOW, TOP, false },
+	{ "longest from the middle", LOW + 0x1000, TOP - LOW, false },
+	{ "length wraps to one byte", LOW + 1, TOP - LOW + 1, false },
+};
+
+START_TEST(test_ranges)
+{
+	const struct range_case *c = &range_cases[_i];
+	struct guest_ram ram;
+	uint8_t small[128];
+	bool fits = c->len <= sizeof(small);
+
+	ram_make(&ram, &backings[0]);
+	ck_assert_msg(!!ram_pin(&ram, GPA(c->gpa), c->len) == c->is_ram, "%s",
+		      c->what);
+	if (!c->is_ram || fits) {
+		memset(small, 0x5a, sizeof(small));
+		/* A refused access touches nothing, whatever its length. */
+		ck_assert_int_eq(ram_write(&ram, GPA(c->gpa), small, c->len),
+				 c->is_ram);
+		ck_assert_int_eq(ram_fill(&ram, GPA(c->gpa), 0x77, c->len),
+				 c->is_ram);
+		ck_assert_int_eq(ram_read(&ram, GPA(c->gpa), small, c->len),
+				 c->is_ram);
+		for (uint64_t i = 0; fits && i < c->len; i++)
+			ck_assert_uint_eq(small[i], c->is_ram ? 0x77 : 0x5a);
+	}
+	ram_release(&ram);
+}
+END_TEST
+
+/* Regions that touch are still two: nothing may cross from one to the next. */
+START_TEST(test_adjacent_regions)
+{
+	struct ram_options opt = { 0 };
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+
+	ram_init(&ram);
+	ck_assert_int_eq(ram_add(&ram, GPA(LOW), 0x10000, &opt, &d), 0);
+	ck_assert_int_eq(ram_add(&ram, GPA(LOW + 0x10000), 0x10000, &opt, &d),
+			 0);
+	ck_assert_ptr_null(ram_pin(&ram, GPA(LOW + 0xffff), 2));
+	ck_assert_ptr_nonnull(ram_pin(&ram, GPA(LOW + 0xffff), 1));
+	ck_assert_ptr_nonnull(ram_pin(&ram, GPA(LOW + 0x10000), 1));
+	ck_assert_uint_eq(ram_size(&ram), 0x20000);
+	ram_release(&ram);
+}
+END_TEST
+
+static const struct add_case {
+	const char *what;
+	uint64_t gpa, size_bytes;
+	int err;
+} add_cases[] = {
+	{ "after", LOW + 0x10000, 0x10000, 0 },
+	{ "last page", TOP - 0xffff - 0x10000, 0x10000, 0 },
+	{ "same place", LOW, 0x10000, -EINVAL },
+	{ "overlaps the end", LOW + 0xf000, 0x10000, -EINVAL },
+	{ "before", LOW - 0x20000, 0x10000, -EINVAL },
+	{ "nothing", HIGH, 0, -EINVAL },
+	{ "half a page", HIGH, 0x800, -EINVAL },
+	{ "page and a half", HIGH, 0x10800, -EINVAL },
+	{ "misaligned", HIGH + 0x800, 0x10000, -EINVAL },
+	{ "wraps", TOP - 0xffff, 0x20000, -EINVAL },
+};
+
+START_TEST(test_add)
+{
+	const struct add_case *c = &add_cases[_i];
+	struct ram_options opt = { 0 };
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int err;
+
+	ram_init(&ram);
+	ck_assert_int_eq(ram_add(&ram, GPA(LOW), 0x10000, &opt, &d), 0);
+	err = ram_add(&ram, GPA(c->gpa), c->size_bytes, &opt, &d);
+	ck_assert_msg(err == c->err, "%s: %d", c->what, err);
+	ck_assert_uint_eq(d.depth > 0, err != 0);
+	ck_assert_uint_eq(ram.region_count, err ? 1 : 2);
+	ck_assert_uint_eq(ram_size(&ram), 0x10000 + (err ? 0 : c->size_bytes));
+	ram_release(&ram);
+	ck_assert_uint_eq(ram.region_count, 0);
+	ram_release(&ram);
+}
+END_TEST
+
+START_TEST(test_too_many)
+{
+	struct ram_options opt = { 0 };
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	uint64_t i;
+
+	ram_init(&ram);
+	for (i = 0; i < RAM_REGIONS_MAX; i++)
+		ck_assert_int_eq(
+			ram_add(&ram, GPA(MIB(i + 1)), 0x10000, &opt, &d), 0);
+	ck_assert_int_eq(ram_add(&ram, GPA(MIB(i + 1)), 0x10000, &opt, &d),
+			 -EINVAL);
+	ck_assert_uint_eq(ram.region_count, RAM_REGIONS_MAX);
+	ram_release(&ram);
+}
+END_TEST
+
+/* Sizes for which guard + size + guard does not fit, or wraps. */
+static const uint64_t absurd[] = { 1ULL << 62, 1ULL << 63, TOP - MIB(1) + 1,
+				   TOP - MIB(4) + 1, TOP - 0xffff };
+
+START_TEST(test_absurd_sizes)
+{
+	struct ram_options opt = { .shared = (_i & 1) };
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int err;
+
+	ram_init(&ram);
+	err = ram_add(&ram, GPA(0), absurd[_i / 2], &opt, &d);
+	ck_assert_msg(err == -ENOMEM || err == -EINVAL, "%d", err);
+	ck_assert_uint_gt(d.depth, 0);
+	ck_assert_uint_eq(ram.region_count, 0);
+	ram_release(&ram);
+}
+END_TEST
+
+/* Backing that fails after address space was reserved leaves nothing. */
+START_TEST(test_failed_backing)
+{
+	struct ram_options opt = { .hugepages = true, .shared = (_i == 1) };
+	struct ram_options fine = { 0 };
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+
+	opt.hugepage_size_bytes = 1ULL << 40; /* there is no such page */
+	ram_init(&ram);
+	ck_assert_int_lt(ram_add(&ram, GPA(LOW), MIB(2), &opt, &d), 0);
+	ck_assert_ptr_nonnull(strstr(d.text[0], "huge"));
+	ck_assert_uint_eq(ram.region_count, 0);
+	ck_assert_int_eq(ram_add(&ram, GPA(LOW), MIB(2), &fine, &d), 0);
+	ram_release(&ram);
+}
+END_TEST
+
+/* ---- backing ------------------------------------------------------------ */
+
+START_TEST(test_backing)
+{
+	struct guest_ram ram;
+	uint64_t v = 1;
+
+	ram_make(&ram, &backings[_i]);
+	ck_assert(ram_read(&ram, GPA(HIGH), &v, sizeof(v)));
+	ck_assert_uint_eq(v, 0);
+	v = 0x1122334455667788;
+	ck_assert(ram_write(&ram, GPA(LOW + LOW_SIZE - 8), &v, 8));
+	ck_assert(ram_write(&ram, GPA(HIGH + 3), &v, 8));
+	v = 0;
+	ck_assert(ram_read(&ram, GPA(HIGH + 3), &v, 8));
+	ck_assert_uint_eq(v, 0x1122334455667788);
+	ck_assert_ptr_eq(ram_pin(&ram, GPA(HIGH + 3), 8),
+			 ram.region[1].host + 3);
+	ck_assert_uint_eq((uintptr_t)ram.region[0].host % MIB(2), 0);
+	ram_release(&ram);
+}
+END_TEST
+
+START_TEST(test_clear)
+{
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+
+	ram_make(&ram, &backings[_i]);
+	for (unsigned i = 0; i < ram.region_count; i++)
+		memset(ram.region[i].host, 0xee, ram.region[i].size_bytes);
+	ck_assert_int_eq(ram_clear(&ram, &d), 0);
+	for (unsigned i = 0; i < ram.region_count; i++)
+		for (uint64_t k = 0; k < ram.region[i].size_bytes; k += 509)
+			ck_assert_uint_eq(ram.region[i].host[k], 0);
+	/* still usable */
+	ck_assert(ram_fill(&ram, GPA(LOW), 1, LOW_SIZE));
+	ck_assert_uint_eq(ram.region[0].host[LOW_SIZE - 1], 1);
+	ram_release(&ram);
+}
+END_TEST
+
+START_TEST(test_clear_gives_memory_back)
+{
+	struct guest_ram ram;
+	struct diag d = DIAG_INIT;
+	unsigned char resident[LOW_SIZE / 4096];
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages = 0;
+
+	ram_make(&ram, &backings[_i]);
+	ck_assert(ram_fill(&ram, GPA(LOW), 1, LOW_SIZE));
+	ck_assert_int_eq(ram_clear(&ram, &d), 0);
+	ck_assert_int_eq(mincore(ram.region[0].host, LOW_SIZE, resident), 0);
+	for (uint64_t i = 0; i < LOW_SIZE / page; i++)
+		pages += resident[i] & 1;
+	ck_assert_uint_eq(pages, 0);
+	ram_release(&ram);
+}
+END_TEST
+
+/* ---- guards ------------------------------------------------------------- */
+
+/* @offset: from the beginning (end false) or from the end of region @region */
+static const struct guard_case {
+	const char *what;
+	unsigned region;
+	bool end;
+	int64_t offset;
+	bool faults;
+} guard_cases[] = {
+	{ "first byte", 0, false, 0, false },
+	{ "last byte", 0, true, -1, false },
+	{ "one before", 0, false, -1, true },
+	{ "a page before", 0, false, -4096, true },
+	{ "2 MiB before", 0, false, -0x200000, true },
+	{ "one behind", 0, true, 0, true },
+	{ "a page behind", 0, true, 4096, true },
+	{ "almost 2 MiB behind", 0, true, 0x1fffff, true },
+	{ "second, last byte", 1, true, -1, false },
+	{ "second, one before", 1, false, -1, true },
+	{ "second, one behind", 1, true, 0, true },
+	{ "second, 2 MiB behind", 1, true, 0x1fffff, true },
+};
+
+START_TEST(test_guards)
+{
+	const struct guard_case *c = &guard_cases[_i];
+	volatile uint8_t *at;
+	struct guest_ram ram;
+	struct rlimit none = { 0, 0 };
+	int status;
+	pid_t pid;
+
+	ram_make(&ram, &backings[_i % 2]);
+	at = ram.region[c->region].host + c->offset;
+	if (c->end)
+		at += ram.region[c->region].size_bytes;
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		signal(SIGSEGV, SIG_DFL); /* without ASan's report */
+		setrlimit(RLIMIT_CORE, &none);
+		*at = 1;
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg((WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV) ==
+			      c->faults,
+		      "%s: status 0x%x", c->what, status);
+	ck_assert_int_eq(WIFEXITED(status), !c->faults);
+	ram_release(&ram);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("memory");
+	TCase *t = tcase_create("memory");
+
+	tcase_add_loop_test(t, test_ranges, 0, ARRAY_SIZE(range_cases));
+	tcase_add_test(t, test_adjacent_regions);
+	tcase_add_loop_test(t, test_add, 0, ARRAY_SIZE(add_cases));
+	tcase_add_test(t, test_too_many);
+	tcase_add_loop_test(t, test_absurd_sizes, 0, 2 * ARRAY_SIZE(absurd));
+	tcase_add_loop_test(t, test_failed_backing, 0, 2);
+	tcase_add_loop_test(t, test_backing, 0, ARRAY_SIZE(backings));
+	tcase_add_loop_test(t, test_clear, 0, ARRAY_SIZE(backings));
+	tcase_add_loop_test(t, test_clear_gives_memory_back, 0, 2);
+	tcase_add_loop_test(t, test_guards, 0, ARRAY_SIZE(guard_cases));
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
