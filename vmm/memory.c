@@ -27,10 +27,13 @@ void ram_init(struct guest_ram *ram)
 static uint8_t *reserve(uint64_t size)
 {
 	uint64_t whole = align_up(size, GUARD) + 3 * GUARD;
-	uint8_t *at = mmap(NULL, whole, PROT_NONE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint8_t *middle, *end;
+	uint8_t *at, *middle, *end;
 
+	errno = ENOMEM;
+	if (whole < size) /* wrapped */
+		return NULL;
+	at = mmap(NULL, whole, PROT_NONE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (at == MAP_FAILED)
 		return NULL;
 	middle = (uint8_t *)align_up((uintptr_t)at + GUARD, GUARD);
