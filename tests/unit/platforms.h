@@ -281,16 +281,48 @@ static inline void sample_make(struct platform *p, const struct sample *s)
 	else
 		sample_x86_64(p, s);
 	if (s->pci)
-		p->dev[p->dev_count++] =
-			(struct plat_dev){ PLAT_PCI_HOST, "pcie",
-					   "pci-host-ecam-generic\0",
-					   "PNP0A08" };
+		p->dev[p->dev_count++] = (struct plat_dev){
+			.role = PLAT_PCI_HOST,
+			.name = "pcie",
+			.compatible = "pci-host-ecam-generic\0",
+			.hid = "PNP0A08",
+		};
 	if (!s->bare && s->arm64)
 		sample_arm64_devices(p);
 	if (!s->bare && !s->arm64)
 		sample_x86_64_devices(p);
 	for (unsigned i = 0; i < s->virtio_mmio; i++)
 		sample_virtio(p, i);
+}
+
+/** sample_count - samples of one architecture */
+static inline int sample_count(bool arm64)
+{
+	int n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(samples); i++)
+		n += samples[i].arm64 == arm64;
+	return n;
+}
+
+/** sample_nth - sample @n, counted from 0, of one architecture */
+static inline const struct sample *sample_nth(bool arm64, int n)
+{
+	const struct sample *s = samples;
+
+	while (s->arm64 != arm64 || n--)
+		s++;
+	return s;
+}
+
+/** sample_named - sample @name, which must exist */
+static inline const struct sample *sample_named(const char *name)
+{
+	const struct sample *s = samples;
+
+	while (strcmp(s->name, name))
+		s++;
+	return s;
 }
 
 #endif

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: the device tree generator: every sample machine through libfdt's and
+ * dtc's checks, node by node against the platform description, and its errors
+ */
+#include <check.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libfdt.h>
+#include <stdlib.h>
+
+#include "arch/arm64/fdt.h"
+#include "vmm/base/bytes.h"
+
+#include "firmware/fdt.h"
+#include "tests/unit/platforms.h"
+#include "tests/unit/tool.h"
+
+/* Checks that dtc 1.6 leaves out unless asked; all others are on */
+#define DTC                                                            \
+	"dtc -W node_name_chars_strict -W property_name_chars_strict " \
+	"-W unique_unit_address_if_enabled -W interrupt_provider "
+
+static const struct fdt_boot no_boot;
+
+struct tree {
+	struct platform p;
+	uint8_t *blob;
+	size_t size;
+};
+
+static void tree_make(struct tree *t, const struct sample *s)
+{
+	struct diag d = DIAG_INIT;
+	char why[512];
+	int err;
+
+	sample_make(&t->p, s);
+	err = fdt_build(&t->blob, &t->size, &t->p, &no_boot, &d);
+	ck_assert_msg(!err, "%s: %s", s->name,
+		      diag_format(&d, why, sizeof(why)));
+}
+
+static void tree_free(struct tree *t)
+{
+	free(t->blob);
+	platform_release(&t->p);
+}
+
+static const void *prop(const struct tree *t, int node, const char *name,
+			int len)
+{
+	int have;
+	const void *p = fdt_getprop(t->blob, node, name, &have);
+
+	ck_assert_msg(p != NULL, "no property %s", name);
+	if (len >= 0)
+		ck_assert_int_eq(have, len);
+	return p;
+}
+
+static int node_at(const struct tree *t, const char *path)
+{
+	int node = fdt_path_offset(t->blob, path);
+
+	ck_assert_msg(node >= 0, "no node %s", path);
+	return node;
+}
+
+START_TEST(test_well_formed)
+{
+	struct tree t;
+
+	tree_make(&t, sample_nth(true, _i));
+	ck_assert_int_eq(fdt_check_full(t.blob, t.size), 0);
+	ck_assert_uint_eq(fdt_totalsize(t.blob), t.size);
+	tree_free(&t);
+}
+END_TEST
+
+START_TEST(test_dtc)
+{
+	struct tool tool;
+	struct tree t;
+
+	tree_make(&t, sample_nth(true, _i));
+	tool_open(&tool);
+	tool_write(&tool, "t.dtb", t.blob, t.size);
+	ck_assert_int_eq(tool_run(&tool, DTC "-I dtb -O dts -o t.dts t.dtb"),
+			 0);
+	ck_assert_str_eq(tool.said, "");
+	ck_assert_int_eq(tool_run(&tool,
+				  "dtc -q -I dts -O dtb -o u.dtb t.dts &&"
+				  "dtc -I dtb -O dts u.dtb | cmp - t.dts"),
+			 0);
+	ck_assert_str_eq(tool.said, "");
+	tool_close(&tool);
+	tree_free(&t);
+}
+END_TEST
+
+/* What dtc must complain about: it does check. */
+static const struct damage {
+	const char *from, *to;
+} damages[] = {
+	{ "rtc@9010000", "rtc@0x10000" },
+	{ "#gpio-cells", "#gpio-cellz" },
+	{ "#clock-cells", "#clock-cellz" },
+	{ "pcie@4010000000", "pcix@4010000000" },
+	{ "#interrupt-cells", "#interrupt-cellz" },
+};
+
+START_TEST(test_dtc_sees_damage)
+{
+	const struct damage *m = &damages[_i];
+	struct tool tool;
+	uint8_t *at;
+	struct tree t;
+
+	tree_make(&t, sample_named("arm-1"));
+	at = memmem(t.blob, t.size, m->from, strlen(m->from) + 1);
+	ck_assert_ptr_nonnull(at);
+	memcpy(at, m->to, strlen(m->to));
+	tool_open(&tool);
+	tool_write(&tool, "t.dtb", t.blob, t.size);
+	tool_run(&tool, DTC "-I dtb -O dts -o /dev/null t.dtb");
+	ck_assert_ptr_nonnull(strstr(tool.said, "Warning"));
+	tool_close(&tool);
+	tree_free(&t);
+}
+END_TEST
+
+/* A tree that is cut short is refused by libfdt, wherever it is cut. */
+START_TEST(test_libfdt_sees_damage)
+{
+	struct tree t;
+
+	tree_make(&t, sample_named("arm-1"));
+	for (size_t size = 0; size < t.size; size++)
+		ck_assert_int_ne(fdt_check_full(t.blob, size), 0);
+	tree_free(&t);
+}
+END_TEST
+
+START_TEST(test_cpus)
+{
+	const struct sample *s = sample_nth(true, _i);
+	unsigned n = 0;
+	struct tree t;
+	int node;
+
+	tree_make(&t, s);
+	fdt_for_each_subnode(node, t.blob, node_at(&t, "/cpus"))
+	{
+		if (!fdt_getprop(t.blob, node, "device_type", NULL))
+			continue;
+		ck_assert_uint_lt(n, t.p.cpu_enabled);
+		ck_assert_uint_eq(get_be32(prop(&t, node, "reg", 4)),
+				  t.p.cpu[n].hw_id);
+		ck_assert_str_eq(prop(&t, node, "enable-method", 5), "psci");
+		n++;
+	}
+	ck_assert_uint_eq(n, t.p.cpu_enabled);
+	tree_free(&t);
+}
+END_TEST
+
+/* The place of each CPU in cpu-map is its place in the topology. */
+START_TEST(test_cpu_map)
+{
+	const struct sample *s = sample_nth(true, _i);
+	struct tree t;
+
+	tree_make(&t, s);
+	for (unsigned i = 0; i < t.p.cpu_enabled; i++) {
+		const struct plat_cpu *c = &t.p.cpu[i];
+		char path[128], cpu[64];
+		uint32_t ph;
+		int n;
+
+		n = snprintf(path, sizeof(path),
+			     "/cpus/cpu-map/socket%u/cluster%u/core%u",
+			     c->package, c->die, c->core);
+		if (s->topology.threads_per_core > 1)
+			snprintf(path + n, sizeof(path) - (size_t)n,
+				 "/thread%u", c->thread);
+		ph = get_be32(prop(&t, node_at(&t, path), "cpu", 4));
+		snprintf(cpu, sizeof(cpu), "/cpus/cpu@%" PRIx64, c->hw_id);
+		ck_assert_int_eq(fdt_node_offset_by_phandle(t.blob, ph),
+				 node_at(&t, cpu));
+	}
+	tree_free(&t);
+}
+END_TEST
+
+/* Aff3 takes #address-cells from one to two. */
+START_TEST(test_wide_mpidr)
+{
+	struct tree t = { .blob = NULL };
+	struct diag d = DIAG_INIT;
+	int node;
+
+	sample_make(&t.p, sample_named("arm-2"));
+	t.p.cpu[1].hw_id = UINT64_C(0x300000201) | UINT64_C(0x80000000);
+	ck_assert_int_eq(fdt_build(&t.blob, &t.size, &t.p, &no_boot, &d), 0);
+	node = node_at(&t, "/cpus");
+	ck_assert_uint_eq(get_be32(prop(&t, node, "#address-cells", 4)), 2);
+	node = node_at(&t, "/cpus/cpu@3,201");
+	ck_assert_uint_eq(get_be64(prop(&t, node, "reg", 8)), 0x300000201);
+	tree_free(&t);
+}
+END_TEST
+
+START_TEST(test_memory)
+{
+	struct tree t;
+	const uint8_t *reg;
+
+	tree_make(&t, sample_nth(true, _i));
+	reg = prop(&t, node_at(&t, "/memory@40000000"), "reg", 16);
+	ck_assert_uint_eq(get_be64(reg), t.p.ram[0].base);
+	ck_assert_uint_eq(get_be64(reg + 8), t.p.ram[0].size_bytes);
+	tree_free(&t);
+}
+END_TEST
+
+START_TEST(test_memory_ranges)
+{
+	struct tree t = { .blob = NULL };
+	struct diag d = DIAG_INIT;
+
+	sample_make(&t.p, sample_named("arm-1"));
+	t.p.ram[1] = sample_mmio(0x8000000000, GIB(1));
+	t.p.ram_count = 2;
+	ck_assert_int_eq(fdt_build(&t.blob, &t.size, &t.p, &no_boot, &d), 0);
+	node_at(&t, "/memory@40000000");
+	node_at(&t, "/memory@8000000000");
+	tree_free(&t);
+}
+END_TEST
+
+START_TEST(test_gic)
+{
+	const struct sample *s = sample_nth(true, _i);
+	struct tree t;
+	int node, regs;
+
+	tree_make(&t, s);
+	node = node_at(&t, "/interrupt-controller@8000000");
+	ck_assert_str_eq(prop(&t, node, "compatible", -1),
+			 s->gicv2 ? "arm,cortex-a15-gic" : "arm,gic-v3");
+	regs = s->gicv2 ? 2 : 1 + (int)t.p.intc.redist_count;
+	prop(&t, node, "reg", 16 * regs);
+	ck_assert_int_eq(fdt_getprop(t.blob, node, "#redistributor-regions",
+				     NULL) != NULL,
+			 regs > 2);
+	ck_assert_int_eq(fdt_first_subnode(t.blob, node) >= 0,
+			 !s->gicv2 && !s->no_its);
+	tree_free(&t);
+}
+END_TEST
+
+/* GICv2: PPIs carry the mask of CPUs; GICv3: they do not. */
+START_TEST(test_ppi)
+{
+	static const struct {
+		const char *sample;
+		uint32_t flags;
+	} cases[] = { { "arm-gicv2", 0xff04 }, { "arm-4x2", 4 } };
+	static const uint32_t ppi[] = { 13, 14, 11, 10 };
+	const uint8_t *irqs;
+	struct tree t;
+
+	tree_make(&t, sample_named(cases[_i].sample));
+	irqs = prop(&t, node_at(&t, "/timer"), "interrupts", 48);
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_uint_eq(get_be32(irqs + 12 * i), 1);
+		ck_assert_uint_eq(get_be32(irqs + 12 * i + 4), ppi[i]);
+		ck_assert_uint_eq(get_be32(irqs + 12 * i + 8), cases[_i].flags);
+	}
+	prop(&t, node_at(&t, "/timer"), "always-on", 0);
+	irqs = prop(&t, node_at(&t, "/pmu"), "interrupts", 12);
+	ck_assert_uint_eq(get_be32(irqs + 4), 7);
+	tree_free(&t);
+}
+END_TEST
+
+START_TEST(test_pci)
+{
+	const struct sample *s = sample_nth(true, _i);
+	const char *path = "/pcie@4010000000";
+	const uint8_t *ranges, *map;
+	struct tree t;
+	int node;
+
+	tree_make(&t, s);
+	if (!s->pci) {
+		ck_assert_int_lt(fdt_path_offset(t.blob, path), 0);
+		tree_free(&t);
+		return;
+	}
+	node = node_at(&t, path);
+	ranges = prop(&t, node, "ranges", 3 * 28);
+	ck_assert_uint_eq(get_be32(ranges), 0x01000000);
+	ck_assert_uint_eq(get_be64(ranges + 4), 0);
+	ck_assert_uint_eq(get_be64(ranges + 12), t.p.pci.pio.base);
+	ck_assert_uint_eq(get_be64(ranges + 28 + 4), t.p.pci.mmio32.base);
+	ck_assert_uint_eq(get_be64(ranges + 56 + 20),
+			  t.p.pci.mmio64.size_bytes);
+	ck_assert_int_eq(fdt_getprop(t.blob, node, "msi-map", NULL) != NULL,
+			 !s->gicv2 && !s->no_its);
+	map = prop(&t, node, "interrupt-map", 16 * 40);
+	for (unsigned i = 0; i < 16; i++, map += 40) {
+		ck_assert_uint_eq(get_be32(map), i / 4 << 11);
+		ck_assert_uint_eq(get_be32(map + 12), i % 4 + 1);
+		ck_assert_uint_eq(get_be32(map + 32),
+				  t.p.pci.intx[(i / 4 + i % 4) % 4]);
+	}
+	tree_free(&t);
+}
+END_TEST
+
+/* Every device of the description is in the tree, and no other. */
+START_TEST(test_devices)
+{
+	int node, wires = 0, want = 0;
+	struct tree t;
+
+	tree_make(&t, sample_nth(true, _i));
+	for (unsigned i = 0; i < t.p.dev_count; i++) {
+		const struct plat_dev *dev = &t.p.dev[i];
+		const uint8_t *p;
+		char path[64];
+
+		if (dev->role == PLAT_PCI_HOST)
+			continue;
+		want++;
+		snprintf(path, sizeof(path), "/%s@%" PRIx64, dev->name,
+			 dev->range[0].base);
+		node = node_at(&t, path);
+		p = prop(&t, node, "reg", 16);
+		ck_assert_uint_eq(get_be64(p), dev->range[0].base);
+		ck_assert_uint_eq(get_be64(p + 8), dev->range[0].size_bytes);
+		p = prop(&t, node, "interrupts", 12);
+		ck_assert_uint_eq(get_be32(p), 0);
+		ck_assert_uint_eq(get_be32(p + 4), dev->irq[0].pin);
+		ck_assert_uint_eq(get_be32(p + 8), dev->irq[0].level ? 4 : 1);
+	}
+	fdt_for_each_subnode(node, t.blob, 0) wires +=
+		fdt_getprop(t.blob, node, "reg", NULL) &&
+		fdt_getprop(t.blob, node, "interrupts", NULL);
+	ck_assert_int_eq(wires, want);
+	tree_free(&t);
+}
+END_TEST
+
+START_TEST(test_console_and_key)
+{
+	const char *path;
+	const uint8_t *p;
+	struct tree t;
+	int node;
+
+	tree_make(&t, sample_named("arm-1"));
+	path = prop(&t, node_at(&t, "/chosen"), "stdout-path", -1);
+	ck_assert_str_eq(path, "/serial@9000000");
+	ck_assert_str_eq(fdt_get_alias(t.blob, "serial0"), path);
+	node = node_at(&t, path);
+	p = prop(&t, node, "clocks", 8);
+	ck_assert_int_eq(fdt_node_offset_by_phandle(t.blob, get_be32(p)),
+			 node_at(&t, "/apb-pclk"));
+	ck_assert_mem_eq(prop(&t, node, "clock-names", 17), "uartclk\0apb_pclk",
+			 17);
+	p = prop(&t, node_at(&t, "/gpio-keys/power"), "gpios", 12);
+	ck_assert_int_eq(fdt_node_offset_by_phandle(t.blob, get_be32(p)),
+			 node_at(&t, "/gpio@9030000"));
+	ck_assert_uint_eq(get_be32(p + 4), 3);
+	tree_free(&t);
+	tree_make(&t, sample_named("arm-bare"));
+	ck_assert_int_lt(fdt_path_offset(t.blob, "/gpio-keys"), 0);
+	ck_assert_int_lt(fdt_path_offset(t.blob, "/aliases"), 0);
+	ck_assert_int_lt(fdt_path_offset(t.blob, "/apb-pclk"), 0);
+	tree_free(&t);
+}
+END_TEST
+
+/* A controller that brings its own cells is not given them twice. */
+START_TEST(test_gpio_own_cells)
+{
+	struct tree t = { .blob = NULL };
+	struct diag d = DIAG_INIT;
+	struct plat_dev *dev;
+	struct tool tool;
+
+	sample_make(&t.p, sample_named("arm-1"));
+	for (dev = t.p.dev; dev->role != PLAT_POWER_GPIO; dev++)
+		;
+	dev->prop[dev->prop_count++] =
+		(struct plat_prop){ "gpio-controller", PROP_FLAG, 0, NULL };
+	dev->prop[dev->prop_count++] =
+		(struct plat_prop){ "#gpio-cells", PROP_U32, 2, NULL };
+	ck_assert_int_eq(fdt_build(&t.blob, &t.size, &t.p, &no_boot, &d), 0);
+	tool_open(&tool);
+	tool_write(&tool, "t.dtb", t.blob, t.size);
+	tool_run(&tool, "dtc -I dtb -O dts -o /dev/null t.dtb");
+	ck_assert_str_eq(tool.said, "");
+	tool_close(&tool);
+	tree_free(&t);
+}
+END_TEST
+
+START_TEST(test_chosen)
+{
+	struct fdt_boot boot = { "root=/dev/vda", GPA(0x148000000),
+				 0x1234567,	  true,
+				 { 1, 2, 3 },	  0x1122334455667788 };
+	struct tree t = { .blob = NULL };
+	struct diag d = DIAG_INIT;
+	int node;
+
+	sample_make(&t.p, sample_named("arm-1"));
+	ck_assert_int_eq(fdt_build(&t.blob, &t.size, &t.p, &boot, &d), 0);
+	node = node_at(&t, "/chosen");
+	ck_assert_str_eq(prop(&t, node, "bootargs", -1), "root=/dev/vda");
+	ck_assert_uint_eq(get_be64(prop(&t, node, "linux,initrd-start", 8)),
+			  0x148000000);
+	ck_assert_uint_eq(get_be64(prop(&t, node, "linux,initrd-end", 8)),
+			  0x148000000 + 0x1234567);
+	ck_assert_mem_eq(prop(&t, node, "rng-seed", FDT_SEED_BYTES),
+			 boot.rng_seed, FDT_SEED_BYTES);
+	ck_assert_uint_eq(get_be64(prop(&t, node, "kaslr-seed", 8)),
+			  boot.kaslr_seed);
+	tree_free(&t);
+	tree_make(&t, sample_named("arm-1"));
+	node = node_at(&t, "/chosen");
+	ck_assert_ptr_null(fdt_getprop(t.blob, node, "bootargs", NULL));
+	ck_assert_ptr_null(
+		fdt_getprop(t.blob, node, "linux,initrd-start", NULL));
+	ck_assert_ptr_null(fdt_getprop(t.blob, node, "rng-seed", NULL));
+	tree_free(&t);
+}
+END_TEST
+
+/* Long command lines: as long as the tree stays below 2 MiB */
+START_TEST(test_long_cmdline)
+{
+	static const struct {
+		size_t len;
+		int err;
+	} cases[] = { { 100000, 0 },
+		      { MIB(2) - 8192, 0 },
+		      { MIB(2), -E2BIG },
+		      { MIB(5), -E2BIG } };
+	char *text = malloc(cases[_i].len + 1);
+	struct fdt_boot boot = { .cmdline = text };
+	struct tree t = { .blob = NULL };
+	struct diag d = DIAG_INIT;
+
+	memset(text, 'x', cases[_i].len);
+	text[cases[_i].len] = '\0';
+	sample_make(&t.p, sample_named("arm-1"));
+	ck_assert_int_eq(fdt_build(&t.blob, &t.size, &t.p, &boot, &d),
+			 cases[_i].err);
+	if (cases[_i].err)
+		ck_assert_ptr_nonnull(strstr(d.text[0], "command line"));
+	else
+		ck_assert_uint_le(t.size, MIB(2));
+	free(text);
+	tree_free(&t);
+}
+END_TEST
+
+static void no_cpu(struct platform *p)
+{
+	p->cpu_enabled = 0;
+}
+
+static void cpu_order(struct platform *p)
+{
+	struct plat_cpu c = p->cpu[1];
+
+	p->cpu[1] = p->cpu[2];
+	p->cpu[2] = c;
+}
+
+static void cpu_twice(struct platform *p)
+{
+	p->cpu[1] = p->cpu[0];
+}
+
+static void apic(struct platform *p)
+{
+	p->intc.kind = INTC_APIC;
+}
+
+static void ports(struct platform *p)
+{
+	p->dev[1].range[0].bus = PLAT_PIO;
+}
+
+static void no_registers(struct platform *p)
+{
+	p->dev[1].range_count = 0;
+}
+
+static void small_ecam(struct platform *p)
+{
+	p->pci.ecam.size_bytes = MIB(255);
+}
+
+static void no_bus(struct platform *p)
+{
+	p->pci.bus_count = 0;
+}
+
+static const struct mistake {
+	void (*make)(struct platform *p);
+	const char *says;
+} mistakes[] = {
+	{ no_cpu, "0 of 8 CPUs" },	   { cpu_order, "topology" },
+	{ cpu_twice, "topology" },	   { apic, "GIC" },
+	{ ports, "serial has I/O ports" }, { no_registers, "console serial" },
+	{ small_ecam, "256 PCI buses" },   { no_bus, "0 PCI buses" },
+};
+
+START_TEST(test_mistakes)
+{
+	uint8_t *blob = NULL;
+	struct diag d = DIAG_INIT;
+	struct platform p;
+	size_t size = 7;
+
+	sample_make(&p, sample_named("arm-4x2"));
+	mistakes[_i].make(&p);
+	ck_assert_int_eq(fdt_build(&blob, &size, &p, &no_boot, &d), -EINVAL);
+	ck_assert_msg(strstr(d.text[0], mistakes[_i].says) != NULL, "%s",
+		      d.text[0]);
+	ck_assert_ptr_null(blob);
+	ck_assert_uint_eq(size, 7);
+	platform_release(&p);
+}
+END_TEST
+
+START_TEST(test_arm64_tables)
+{
+	struct arch_tables a = { .count = 0 }, b = a, c = a, e = a;
+	struct diag d = DIAG_INIT;
+	struct platform p;
+
+	sample_make(&p, sample_named("arm-1"));
+	ck_assert_int_eq(arm64_tables(&a, &p, NULL, GPA(0), 0, &d), 0);
+	ck_assert_int_eq(arm64_tables(&b, &p, NULL, GPA(0), 0, &d), 0);
+	ck_assert_int_eq(arm64_tables(&c, &p, "", GPA(0), 0, &d), 0);
+	ck_assert_int_eq(arm64_tables(&e, &p, "", GPA(0), 0, &d), 0);
+	ck_assert_uint_eq(a.count, 1);
+	ck_assert_str_eq(a.table[0].name, "virt.dtb");
+	ck_assert_uint_eq(a.table[0].gpa.v, 0);
+	ck_assert_uint_eq(a.table[0].size_bytes, b.table[0].size_bytes);
+	ck_assert_mem_eq(a.table[0].data, b.table[0].data,
+			 a.table[0].size_bytes);
+	/* seeds are never used twice */
+	ck_assert_uint_eq(c.table[0].size_bytes, e.table[0].size_bytes);
+	ck_assert_mem_ne(c.table[0].data, e.table[0].data,
+			 c.table[0].size_bytes);
+	arch_tables_release(&a);
+	arch_tables_release(&b);
+	arch_tables_release(&c);
+	arch_tables_release(&e);
+	platform_release(&p);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("fdt");
+	TCase *t = tcase_create("fdt");
+	int n = sample_count(true), failed;
+	SRunner *r;
+
+	tcase_set_timeout(t, 60);
+	tcase_add_loop_test(t, test_well_formed, 0, n);
+	tcase_add_loop_test(t, test_dtc, 0, n);
+	tcase_add_loop_test(t, test_dtc_sees_damage, 0, ARRAY_SIZE(damages));
+	tcase_add_test(t, test_libfdt_sees_damage);
+	tcase_add_loop_test(t, test_cpus, 0, n);
+	tcase_add_loop_test(t, test_cpu_map, 0, n);
+	tcase_add_test(t, test_wide_mpidr);
+	tcase_add_loop_test(t, test_memory, 0, n);
+	tcase_add_test(t, test_memory_ranges);
+	tcase_add_loop_test(t, test_gic, 0, n);
+	tcase_add_loop_test(t, test_ppi, 0, 2);
+	tcase_add_loop_test(t, test_pci, 0, n);
+	tcase_add_loop_test(t, test_devices, 0, n);
+	tcase_add_test(t, test_console_and_key);
+	tcase_add_test(t, test_gpio_own_cells);
+	tcase_add_test(t, test_chosen);
+	tcase_add_loop_test(t, test_long_cmdline, 0, 4);
+	tcase_add_loop_test(t, test_mistakes, 0, ARRAY_SIZE(mistakes));
+	tcase_add_test(t, test_arm64_tables);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
