@@ -361,10 +361,11 @@ static void tsc_ratio(uint32_t khz, uint32_t *num, uint32_t *den)
 
 	while (d) {
 		uint64_t whole = n / d, rest = n % d;
-		uint64_t take = MIN(whole, (TSC_NUMERATOR_MAX - n0) / n1);
+		uint64_t fits = n1 ? (TSC_NUMERATOR_MAX - n0) / n1 : whole;
+		uint64_t take = MIN(whole, fits);
 		uint64_t n2 = take * n1 + n0, d2 = take * d1 + d0;
 
-		if (2 * take <= whole)
+		if (take < whole && 2 * take <= whole)
 			break;
 		n0 = n1, n1 = n2;
 		d0 = d1, d1 = d2;
