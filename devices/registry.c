@@ -9,9 +9,16 @@
 
 #include "devices/device.h"
 #include "devices/pci/pci.h"
+#include "devices/virtio/devices.h"
 
 static const struct device_class *const classes[] = {
 	&pci_host_class,
+#ifdef CONFIG_VIRTIO_RNG
+	&virtio_rng_class,
+#endif
+#ifdef CONFIG_VIRTIO_CONSOLE
+	&virtio_console_class,
+#endif
 #ifdef CONFIG_PVPANIC
 	&pvpanic_class,
 #endif

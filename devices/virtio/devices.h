@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: the virtio devices, for devices/registry.c */
+#ifndef DEVICES_VIRTIO_DEVICES_H
+#define DEVICES_VIRTIO_DEVICES_H
+
+#include "devices/device.h"
+
+/** virtio_rng_class - entropy from config->rng.src, see rng.c */
+extern const struct device_class virtio_rng_class;
+
+/** virtio_console_class - one port on env->console, see console.c */
+extern const struct device_class virtio_console_class;
+
+#endif

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: what all virtio devices and both transports share, see virtio.h */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "devices/virtio/virtio.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/check.h"
+#include "vmm/base/log.h"
+
+#define COMMON_FEATURES                                                        \
+	(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |    \
+	 VIRTIO_F_RING_RESET)
+
+static struct virtio_device *to_virtio(struct device *dev)
+{
+	return container_of(dev, struct virtio_device, dev);
+}
+
+/* A rule was broken that harms nothing: the access is dropped. */
+static void dropped(struct virtio_device *vd, const char *what)
+{
+	log_guest(&vd->misuse, "%s: the guest's driver %s: ignored",
+		  vd->dev.id, what);
+}
+
+/* ---- interrupts and misuse ---------------------------------------------------- */
+
+bool virtio_running(const struct virtio_device *vd)
+{
+	return (vd->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) ==
+	       VIRTIO_DRIVER_OK;
+}
+
+void virtio_config_changed(struct virtio_device *vd)
+{
+	vd->generation++;
+	if (vd->status & VIRTIO_DRIVER_OK)
+		vd->transport->interrupt(vd, NULL);
+}
+
+void virtio_misused(struct virtio_device *vd, const char *why)
+{
+	log_guest(&vd->misuse,
+		  "%s: the guest's driver broke a rule (%s): the device needs "
+		  "a reset",
+		  vd->dev.id, why);
+	if (vd->status & VIRTIO_NEEDS_RESET)
+		return;
+	vd->status |= VIRTIO_NEEDS_RESET;
+	virtio_config_changed(vd);
+}
+
+/* ---- queues: for devices --------------------------------------------------------- */
+
+bool virtio_pop(struct virtio_device *vd, unsigned queue,
+		struct virtq_chain *chain)
+{
+	struct virtq *ring = &vd->queue[queue].ring;
+	int got;
+
+	if (!virtio_running(vd))
+		return false;
+	got = virtq_pop(ring, chain);
+	if (!got && virtq_wait(ring))
+		got = virtq_pop(ring, chain);
+	if (ring->broken)
+		virtio_misused(vd, ring->broken);
+	return got > 0;
+}
+
+void virtio_push(struct virtio_device *vd, unsigned queue,
+		 const struct virtq_chain *chain, uint32_t written)
+{
+	virtq_push(&vd->queue[queue].ring, chain->head, written);
+}
+
+void virtio_done(struct virtio_device *vd, unsigned queue)
+{
+	struct virtio_queue *q = &vd->queue[queue];
+
+	if (virtq_signal(&q->ring))
+		vd->transport->interrupt(vd, q);
+}
+
+bool virtio_more(struct virtio_device *vd, unsigned queue, unsigned *taken)
+{
+	if ((*taken)++ < VIRTIO_KICK_BUDGET)
+		return true;
+	virtio_kick(vd, queue);
+	return false;
+}
+
+void virtio_kick(struct virtio_device *vd, unsigned queue)
+{
+	uint64_t one = 1;
+
+	/* Cannot fail: the counter would have to reach 2^64 - 1. */
+	if (write(vd->queue[queue].kick.fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void virtio_process(struct virtio_device *vd, unsigned queue)
+{
+	pthread_mutex_lock(&vd->lock);
+	if (virtio_running(vd) && vd->queue[queue].ring.enabled)
+		vd->cls->notify(vd, queue);
+	pthread_mutex_unlock(&vd->lock);
+}
+
+static void kicked(void *opaque, uint32_t events)
+{
+	struct virtio_queue *q = opaque;
+	uint64_t count;
+
+	(void)events;
+	if (read(q->kick.fd, &count, sizeof(count)) == sizeof(count))
+		virtio_process(q->vd, q->index);
+}
+
+static size_t iov_copy(const struct iovec *iov, unsigned count, size_t offset,
+		       uint8_t *to, const uint8_t *from, size_t len)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < count && done < len; i++) {
+		uint8_t *base = iov[i].iov_base;
+		size_t n;
+
+		if (offset >= iov[i].iov_len) {
+			offset -= iov[i].iov_len;
+			continue;
+		}
+		n = MIN(iov[i].iov_len - offset, len - done);
+		if (to)
+			memcpy(to + done, base + offset, n);
+		else
+			memcpy(base + offset, from + done, n);
+		done += n;
+		offset = 0;
+	}
+	return done;
+}
+
+size_t iov_read(const struct iovec *iov, unsigned count, size_t offset,
+		void *buf, size_t len)
+{
+	return iov_copy(iov, count, offset, buf, NULL, len);
+}
+
+size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
+		 const void *buf, size_t len)
+{
+	return iov_copy(iov, count, offset, NULL, buf, len);
+}
+
+/* ---- status and features: for transports ------------------------------------------- */
+
+void virtio_state_reset(struct virtio_device *vd)
+{
+	vd->transport->doorbells(vd, false);
+	if (vd->cls->reset)
+		vd->cls->reset(vd);
+	for (unsigned i = 0; i < vd->queue_count; i++) {
+		struct virtio_queue *q = &vd->queue[i];
+
+		virtq_reset(&q->ring);
+		q->reg = (struct virtq_layout){ .size = q->ring.size_max };
+		q->vector = VIRTIO_NO_VECTOR;
+	}
+	vd->features = 0;
+	vd->status = 0;
+	vd->config_vector = VIRTIO_NO_VECTOR;
+	vd->offered_word = vd->driver_word = 0;
+	vd->queue_select = 0;
+	vd->transport->device_reset(vd);
+}
+
+/* VIRTIO 1.3 sec. 2.2 and 3.1.1: the driver may say FEATURES_OK. */
+static bool negotiate(struct virtio_device *vd)
+{
+	if (vd->features & ~vd->offered || !(vd->features & VIRTIO_F_VERSION_1))
+		return false;
+	return !vd->cls->set_features ||
+	       vd->cls->set_features(vd, vd->features);
+}
+
+/* Requests made available before DRIVER_OK had no doorbell yet. */
+static void start(struct virtio_device *vd)
+{
+	vd->transport->doorbells(vd, true);
+	for (unsigned i = 0; i < vd->queue_count; i++)
+		if (vd->queue[i].ring.enabled)
+			virtio_kick(vd, i);
+}
+
+void virtio_set_status(struct virtio_device *vd, uint8_t status)
+{
+	static const uint8_t writable = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER |
+					VIRTIO_FAILED;
+	uint8_t added = status & (uint8_t)~vd->status;
+
+	if (!status) {
+		virtio_state_reset(vd);
+		return;
+	}
+	vd->status |= status & writable;
+	if (added & VIRTIO_FEATURES_OK) {
+		if (negotiate(vd))
+			vd->status |= VIRTIO_FEATURES_OK;
+		else
+			dropped(vd, "asks for features that are not offered");
+	}
+	if (!(added & VIRTIO_DRIVER_OK))
+		return;
+	if (!(vd->status & VIRTIO_FEATURES_OK)) {
+		dropped(vd, "starts without negotiated features");
+		return;
+	}
+	vd->status |= VIRTIO_DRIVER_OK;
+	start(vd);
+}
+
+uint32_t virtio_offered(const struct virtio_device *vd)
+{
+	return vd->offered_word < 2 ?
+		       (uint32_t)(vd->offered >> (32 * vd->offered_word)) :
+		       0;
+}
+
+uint32_t virtio_accepted(const struct virtio_device *vd)
+{
+	return vd->driver_word < 2 ?
+		       (uint32_t)(vd->features >> (32 * vd->driver_word)) :
+		       0;
+}
+
+void virtio_accept(struct virtio_device *vd, uint32_t bits)
+{
+	unsigned shift = 32 * (vd->driver_word & 1);
+
+	if (vd->driver_word > 1)
+		return;
+	if (vd->status & VIRTIO_FEATURES_OK) {
+		dropped(vd, "changes features after FEATURES_OK");
+		return;
+	}
+	vd->features &= ~((uint64_t)UINT32_MAX << shift);
+	vd->features |= (uint64_t)bits << shift;
+}
+
+/* ---- queue registers: for transports ------------------------------------------------ */
+
+struct virtio_queue *virtio_selected(struct virtio_device *vd)
+{
+	return vd->queue_select < vd->queue_count ?
+		       &vd->queue[vd->queue_select] :
+		       NULL;
+}
+
+static gpa_t *addr_register(struct virtq_layout *reg, enum virtio_ring ring)
+{
+	gpa_t *const at[] = {
+		[VIRTIO_DESC] = &reg->desc,
+		[VIRTIO_AVAIL] = &reg->driver,
+		[VIRTIO_USED] = &reg->device,
+	};
+
+	return at[ring];
+}
+
+uint64_t virtio_queue_addr(const struct virtio_queue *q, enum virtio_ring ring)
+{
+	struct virtq_layout reg = q->reg;
+
+	return addr_register(&reg, ring)->v;
+}
+
+/* Registers of a running queue are latched. */
+static bool frozen(struct virtio_queue *q)
+{
+	if (q->ring.enabled)
+		dropped(q->vd, "programs a queue that is enabled");
+	return q->ring.enabled;
+}
+
+void virtio_queue_set_addr(struct virtio_queue *q, enum virtio_ring ring,
+			   uint64_t value, uint64_t mask)
+{
+	gpa_t *at = addr_register(&q->reg, ring);
+
+	if (!frozen(q))
+		at->v = (at->v & ~mask) | (value & mask);
+}
+
+void virtio_queue_set_size(struct virtio_queue *q, uint16_t size)
+{
+	if (frozen(q))
+		return;
+	if (!is_pow2(size) || size > q->ring.size_max)
+		dropped(q->vd, "wants a queue size that is not offered");
+	else
+		q->reg.size = size;
+}
+
+void virtio_queue_enable(struct virtio_queue *q)
+{
+	struct virtio_device *vd = q->vd;
+
+	if (q->ring.enabled)
+		return;
+	if (!(vd->status & VIRTIO_FEATURES_OK)) {
+		dropped(vd, "enables a queue before FEATURES_OK");
+		return;
+	}
+	if (virtq_enable(&q->ring, &q->reg, vd->features & VIRTIO_F_EVENT_IDX,
+			 vd->features & VIRTIO_F_INDIRECT_DESC))
+		virtio_misused(vd, q->ring.broken);
+	else if (vd->status & VIRTIO_DRIVER_OK)
+		vd->transport->doorbells(vd, true);
+}
+
+void virtio_queue_reset(struct virtio_queue *q)
+{
+	if (!(q->vd->features & VIRTIO_F_RING_RESET)) {
+		dropped(q->vd, "resets a queue without the feature");
+		return;
+	}
+	virtq_reset(&q->ring);
+	q->reg = (struct virtq_layout){ .size = q->ring.size_max };
+}
+
+void virtio_notify(struct virtio_device *vd, uint64_t queue)
+{
+	if (queue < vd->queue_count)
+		virtio_kick(vd, (unsigned)queue);
+	else
+		dropped(vd, "notifies a queue that does not exist");
+}
+
+/* ---- configuration: for transports ---------------------------------------------------- */
+
+uint64_t virtio_config_read(struct virtio_device *vd, uint64_t offset,
+			    unsigned size_bytes)
+{
+	uint8_t config[VIRTIO_CONFIG_MAX + 8] = { 0 };
+
+	if (!range_within(offset, size_bytes, 0, VIRTIO_CONFIG_MAX))
+		return 0;
+	if (vd->cls->get_config)
+		vd->cls->get_config(vd, config);
+	return get_le64(config + offset);
+}
+
+void virtio_config_write(struct virtio_device *vd, uint64_t offset,
+			 unsigned size_bytes, uint64_t value)
+{
+	uint8_t bytes[8];
+
+	if (!vd->cls->set_config ||
+	    !range_within(offset, size_bytes, 0, vd->cls->config_bytes))
+		return;
+	put_le64(bytes, value);
+	vd->cls->set_config(vd, (unsigned)offset, bytes, size_bytes);
+}
+
+/* ---- device class ------------------------------------------------------------------------ */
+
+static void queues_free(struct virtio_device *vd)
+{
+	for (unsigned i = 0; i < vd->queue_count; i++) {
+		struct virtio_queue *q = &vd->queue[i];
+
+		if (q->kick.fd > 0) {
+			event_del(vd->dev.env->loop, &q->kick);
+			close(q->kick.fd);
+		}
+		virtq_release(&q->ring);
+	}
+	free(vd->queue);
+	vd->queue = NULL;
+}
+
+static int queue_new(struct virtio_device *vd, unsigned index, struct diag *d)
+{
+	struct virtio_queue *q = &vd->queue[index];
+	int err = virtq_init(&q->ring, vd->dev.env->ram, vd->cls->queue_size,
+			     d);
+
+	if (err)
+		return err;
+	q->vd = vd;
+	q->index = index;
+	q->kick.ready = kicked;
+	q->kick.opaque = q;
+	q->kick.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->kick.fd < 0)
+		return diag_errno(d, errno, "cannot create an eventfd");
+	err = event_add(vd->dev.env->loop, &q->kick, EPOLLIN);
+	return err ? diag_errno(d, -err, "cannot watch an eventfd") : 0;
+}
+
+static int queues_new(struct virtio_device *vd, struct diag *d)
+{
+	int err = 0;
+
+	CHECK(vd->queue_count && vd->queue_count <= VIRTIO_QUEUES_MAX);
+	vd->queue = calloc(vd->queue_count, sizeof(vd->queue[0]));
+	if (!vd->queue)
+		return diag_fail(d, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < vd->queue_count && !err; i++)
+		err = queue_new(vd, i, d);
+	if (err)
+		queues_free(vd);
+	return err;
+}
+
+static int transport_new(struct virtio_device *vd, struct diag *d)
+{
+	const struct device_env *env = vd->dev.env;
+	int err;
+
+	vd->transport = env->config->platform.transport == TRANSPORT_MMIO ?
+				&virtio_mmio :
+				&virtio_pci;
+	vd->bus = calloc(1, vd->transport->size_bytes);
+	if (!vd->bus)
+		return diag_fail(d, ENOMEM, "out of memory");
+	err = vd->transport->realize(vd, d);
+	if (err) {
+		free(vd->bus);
+		vd->bus = NULL;
+	}
+	return err;
+}
+
+int virtio_realize(struct device *dev, const struct device_place *place,
+		   struct diag *d)
+{
+	struct virtio_device *vd = to_virtio(dev);
+	int err;
+
+	(void)place;
+	vd->cls = dev->cls->data;
+	vd->queue_count = vd->cls->queue_count;
+	CHECK(vd->cls->config_bytes <= VIRTIO_CONFIG_MAX);
+	pthread_mutex_init(&vd->lock, NULL);
+	err = vd->cls->realize ? vd->cls->realize(vd, d) : 0;
+	if (err)
+		goto err_lock;
+	vd->offered = COMMON_FEATURES;
+	if (vd->cls->get_features)
+		vd->offered |= vd->cls->get_features(vd);
+	err = queues_new(vd, d);
+	if (err)
+		goto err_class;
+	err = transport_new(vd, d);
+	if (err)
+		goto err_queues;
+	pthread_mutex_lock(&vd->lock);
+	virtio_state_reset(vd);
+	pthread_mutex_unlock(&vd->lock);
+	return 0;
+
+err_queues:
+	queues_free(vd);
+err_class:
+	if (vd->cls->unrealize)
+		vd->cls->unrealize(vd);
+err_lock:
+	pthread_mutex_destroy(&vd->lock);
+	return err;
+}
+
+void virtio_unrealize(struct device *dev)
+{
+	struct virtio_device *vd = to_virtio(dev);
+
+	pthread_mutex_lock(&vd->lock);
+	virtio_state_reset(vd);
+	pthread_mutex_unlock(&vd->lock);
+	vd->transport->unrealize(vd);
+	free(vd->bus);
+	queues_free(vd);
+	if (vd->cls->unrealize)
+		vd->cls->unrealize(vd);
+	pthread_mutex_destroy(&vd->lock);
+}
+
+int virtio_describe(const struct device *dev, struct platform *p,
+		    struct diag *d)
+{
+	const struct virtio_device *vd = (const void *)dev;
+
+	return vd->transport->describe ? vd->transport->describe(vd, p, d) : 0;
+}
+
+void virtio_power_on(struct device *dev)
+{
+	struct virtio_device *vd = to_virtio(dev);
+
+	pthread_mutex_lock(&vd->lock);
+	virtio_state_reset(vd);
+	pthread_mutex_unlock(&vd->lock);
+	vd->transport->reset(vd);
+}
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static void queue_save(const struct virtio_queue *q, struct stream_out *out)
+{
+	stream_put_u16(out, q->reg.size);
+	stream_put_u64(out, q->reg.desc.v);
+	stream_put_u64(out, q->reg.driver.v);
+	stream_put_u64(out, q->reg.device.v);
+	stream_put_u16(out, q->vector);
+	virtq_save(&q->ring, out);
+}
+
+static int queue_load(struct virtio_queue *q, struct stream_in *in)
+{
+	struct virtq_layout reg;
+	uint16_t vector;
+
+	reg.size = stream_get_u16(in);
+	reg.desc.v = stream_get_u64(in);
+	reg.driver.v = stream_get_u64(in);
+	reg.device.v = stream_get_u64(in);
+	vector = stream_get_u16(in);
+	if (in->failed || !is_pow2(reg.size) || reg.size > q->ring.size_max ||
+	    virtq_load(&q->ring, in))
+		return -EBADMSG;
+	q->reg = reg;
+	q->vector = vector;
+	return 0;
+}
+
+void virtio_save(const struct device *dev, struct stream_out *out)
+{
+	const struct virtio_device *vd = (const void *)dev;
+
+	stream_put_u16(out, (uint16_t)vd->queue_count);
+	stream_put_u8(out, vd->status);
+	stream_put_u64(out, vd->features);
+	stream_put_u32(out, vd->generation);
+	stream_put_u16(out, vd->config_vector);
+	stream_put_u32(out, vd->offered_word);
+	stream_put_u32(out, vd->driver_word);
+	stream_put_u16(out, vd->queue_select);
+	for (unsigned i = 0; i < vd->queue_count; i++)
+		queue_save(&vd->queue[i], out);
+	if (vd->cls->save)
+		vd->cls->save(vd, out);
+	vd->transport->save(vd, out);
+}
+
+/* No status that virtio_set_status() would not have let the driver reach. */
+static bool status_possible(const struct virtio_device *vd, uint8_t status,
+			    uint64_t features)
+{
+	if (status & 0x30 ||
+	    (status & VIRTIO_DRIVER_OK && !(status & VIRTIO_FEATURES_OK)))
+		return false;
+	return !(status & VIRTIO_FEATURES_OK) ||
+	       (!(features & ~vd->offered) && features & VIRTIO_F_VERSION_1);
+}
+
+static int common_load(struct virtio_device *vd, struct stream_in *in)
+{
+	unsigned queue_count = stream_get_u16(in);
+	uint8_t status = stream_get_u8(in);
+	uint64_t features = stream_get_u64(in);
+
+	vd->generation = stream_get_u32(in);
+	vd->config_vector = stream_get_u16(in);
+	vd->offered_word = stream_get_u32(in);
+	vd->driver_word = stream_get_u32(in);
+	vd->queue_select = stream_get_u16(in);
+	if (in->failed || queue_count != vd->queue_count ||
+	    !status_possible(vd, status, features))
+		return -EBADMSG;
+	vd->status = status;
+	vd->features = features;
+	for (unsigned i = 0; i < queue_count; i++)
+		if (queue_load(&vd->queue[i], in))
+			return -EBADMSG;
+	return vd->cls->load ? vd->cls->load(vd, in) : 0;
+}
+
+/* Restored queues carry the features that the device was restored with. */
+static bool rings_agree(const struct virtio_device *vd)
+{
+	for (unsigned i = 0; i < vd->queue_count; i++) {
+		const struct virtq *r = &vd->queue[i].ring;
+
+		if (!r->enabled)
+			continue;
+		if (!(vd->status & VIRTIO_FEATURES_OK) ||
+		    r->event_idx != !!(vd->features & VIRTIO_F_EVENT_IDX) ||
+		    r->indirect != !!(vd->features & VIRTIO_F_INDIRECT_DESC))
+			return false;
+	}
+	return true;
+}
+
+static int load_locked(struct virtio_device *vd, struct stream_in *in)
+{
+	int err = common_load(vd, in);
+
+	if (!err && !rings_agree(vd))
+		err = -EBADMSG;
+	if (!err && vd->status & VIRTIO_FEATURES_OK && vd->cls->set_features &&
+	    !vd->cls->set_features(vd, vd->features))
+		err = -EBADMSG;
+	if (err)
+		virtio_state_reset(vd);
+	return err;
+}
+
+int virtio_load(struct device *dev, struct stream_in *in, struct diag *d)
+{
+	struct virtio_device *vd = to_virtio(dev);
+	int err;
+
+	pthread_mutex_lock(&vd->lock);
+	err = load_locked(vd, in);
+	pthread_mutex_unlock(&vd->lock);
+	if (err)
+		return diag_fail(d, -err, "%s: saved state is damaged",
+				 dev->id);
+	err = vd->transport->load(vd, in, d);
+	pthread_mutex_lock(&vd->lock);
+	if (err)
+		virtio_state_reset(vd);
+	else if (virtio_running(vd))
+		start(vd);
+	pthread_mutex_unlock(&vd->lock);
+	return err;
+}
