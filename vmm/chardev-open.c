@@ -132,8 +132,10 @@ static int open_pty(struct chardev *c, struct diag *d)
 	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	int err = master < 0 ? -errno : setup_pty(c, master);
 
-	if (!err)
+	if (!err) {
+		log_info("%s is %s", c->name, c->pty_path);
 		return 0;
+	}
 	if (master >= 0)
 		close(master);
 	return diag_errno(d, -err, "%s pty: cannot make a pseudo-terminal",
