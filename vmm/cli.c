@@ -303,7 +303,7 @@ static int take_verb(struct parser *p)
 	p->argv++;
 	for (unsigned i = 1; i < CLI_VERBS; i++) {
 		schema_guess(&g, word, strlen(word), cli_verbs[i].word);
-		if (strcmp(word, cli_verbs[i].word))
+		if (strcmp(word, cli_verbs[i].word) != 0)
 			continue;
 		p->cli->verb = cli_verbs[i].verb;
 		return 0;

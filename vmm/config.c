@@ -191,32 +191,57 @@ static const struct schema_key memory_keys[] = {
 	  SINCE },
 };
 
-#define CHAR_KEYS(port, first)                                              \
-	{ .type = SCHEMA_ENUM,                                              \
-	  .offset = AT(port.mode),                                          \
-	  CHOICES(char_words),                                              \
-	  .preset = (first),                                                \
-	  .doc = "no port; a port that drops output; this terminal; a new " \
-		 "pseudo-terminal, whose name is logged",                   \
-	  SINCE },                                                          \
-		{ .name = "file",                                           \
-		  .type = SCHEMA_PATH,                                      \
-		  .offset = AT(port.file),                                  \
-		  .selects = CHAR_FILE,                                     \
-		  .selects_offset = AT(port.mode),                          \
-		  .doc = "output goes to this file, which is overwritten",  \
-		  SINCE },                                                  \
-	{                                                                   \
-		.name = "socket", .type = SCHEMA_PATH,                      \
-		.offset = AT(port.socket), .selects = CHAR_SOCKET,          \
-		.selects_offset = AT(port.mode),                            \
-		.doc = "wait for clients on this UNIX socket, which is "    \
-		       "created",                                           \
-		SINCE                                                       \
-	}
+#define CHAR_WORDS_DOC                                             \
+	"no port; a port that drops output; this terminal; a new " \
+	"pseudo-terminal, whose name -v logs"
+#define CHAR_FILE_DOC	"output goes to this file, which is overwritten"
+#define CHAR_SOCKET_DOC "wait for clients on this UNIX socket, which is created"
 
-static const struct schema_key serial_keys[] = { CHAR_KEYS(serial, "null") };
-static const struct schema_key console_keys[] = { CHAR_KEYS(console, "tty") };
+static const struct schema_key serial_keys[] = {
+	{ .type = SCHEMA_ENUM,
+	  .offset = AT(serial.mode),
+	  CHOICES(char_words),
+	  .preset = "null",
+	  .doc = CHAR_WORDS_DOC,
+	  SINCE },
+	{ .name = "file",
+	  .type = SCHEMA_PATH,
+	  .offset = AT(serial.file),
+	  .selects = CHAR_FILE,
+	  .selects_offset = AT(serial.mode),
+	  .doc = CHAR_FILE_DOC,
+	  SINCE },
+	{ .name = "socket",
+	  .type = SCHEMA_PATH,
+	  .offset = AT(serial.socket),
+	  .selects = CHAR_SOCKET,
+	  .selects_offset = AT(serial.mode),
+	  .doc = CHAR_SOCKET_DOC,
+	  SINCE },
+};
+
+static const struct schema_key console_keys[] = {
+	{ .type = SCHEMA_ENUM,
+	  .offset = AT(console.mode),
+	  CHOICES(char_words),
+	  .preset = "tty",
+	  .doc = CHAR_WORDS_DOC,
+	  SINCE },
+	{ .name = "file",
+	  .type = SCHEMA_PATH,
+	  .offset = AT(console.file),
+	  .selects = CHAR_FILE,
+	  .selects_offset = AT(console.mode),
+	  .doc = CHAR_FILE_DOC,
+	  SINCE },
+	{ .name = "socket",
+	  .type = SCHEMA_PATH,
+	  .offset = AT(console.socket),
+	  .selects = CHAR_SOCKET,
+	  .selects_offset = AT(console.mode),
+	  .doc = CHAR_SOCKET_DOC,
+	  SINCE },
+};
 
 static const struct schema_key rng_keys[] = {
 	{ .name = "src",

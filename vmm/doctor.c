@@ -159,7 +159,7 @@ static bool read_field(const struct doctor *dr, const char *path,
 	while (!ok && getline(&line, &room, f) > 0) {
 		char *value = line + len;
 
-		if (strncmp(line, name, len) || !strchr(" \t:", *value))
+		if (strncmp(line, name, len) != 0 || !strchr(" \t:", *value))
 			continue;
 		value += strspn(value, " \t:");
 		value[strcspn(value, "\n")] = '\0';

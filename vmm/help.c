@@ -95,7 +95,7 @@ static void help_schema(FILE *out, const struct schema *s)
 
 		if (!o->group)
 			continue;
-		if (!group || strcmp(group, o->group))
+		if (!group || strcmp(group, o->group) != 0)
 			fprintf(out, "\n%s:\n", o->group);
 		group = o->group;
 		help_option(out, o);
@@ -129,7 +129,7 @@ static void help_all(FILE *out)
 static bool help_verb(FILE *out, const char *topic)
 {
 	for (unsigned i = 1; i < CLI_VERBS; i++) {
-		if (strcmp(topic, cli_verbs[i].word))
+		if (strcmp(topic, cli_verbs[i].word) != 0)
 			continue;
 		fprintf(out, "spandrel %s\n", cli_verbs[i].usage);
 		wrap(out, 0, 0, cli_verbs[i].doc);

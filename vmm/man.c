@@ -80,7 +80,7 @@ static void man_schema(FILE *out, const struct schema *s)
 
 		if (!o->group)
 			continue;
-		if (!group || strcmp(group, o->group))
+		if (!group || strcmp(group, o->group) != 0)
 			fprintf(out, ".SS %s\n", o->group);
 		group = o->group;
 		man_option(out, o);

@@ -321,7 +321,7 @@ static bool read_switch(const char *text, bool *out)
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strcasecmp(text, words[i].word))
+		if (strcasecmp(text, words[i].word) != 0)
 			continue;
 		*out = words[i].value;
 		return true;
@@ -515,7 +515,7 @@ find_key(const struct schema_option *o, const char *element, const char **value)
 		if (!element[len] && k->lead)
 			return k;
 		if (!element[len] || !k->name || strlen(k->name) != len ||
-		    memcmp(k->name, element, len))
+		    memcmp(k->name, element, len) != 0)
 			continue;
 		*value = element + len + 1;
 		return k;
@@ -617,7 +617,7 @@ int schema_parse(const struct schema_option *o, const char *value, void *base,
 
 static bool elsewhere(const char *only, const char *arch)
 {
-	return only && strcmp(only, arch);
+	return only && strcmp(only, arch) != 0;
 }
 
 static int preset_option(const struct schema_option *o, void *base,

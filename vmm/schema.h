@@ -98,14 +98,14 @@ struct schema_key {
  */
 struct schema_option {
 	const char *name;
-	char letter;
 	const char *group;
 	const struct schema_key *key;
-	unsigned key_count;
-	bool list, one_of;
-	unsigned verbs;
 	const char *later;
 	const char *doc, *since;
+	unsigned key_count;
+	unsigned verbs;
+	char letter;
+	bool list, one_of;
 };
 
 /** struct schema - a table of options for one config struct */
