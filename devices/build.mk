@@ -8,3 +8,6 @@ obj-y += devices/virtio/pci.o devices/virtio/queue.o devices/virtio/virtio.o
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
+obj-y += devices/legacy/acpi-pm.o devices/legacy/ged.o \
+	devices/legacy/gpio-pl061.o devices/legacy/rtc-pl031.o \
+	devices/legacy/rtc-cmos.o

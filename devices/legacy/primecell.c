@@ -37,6 +37,8 @@ static uint32_t read_word(struct primecell *pc, uint64_t offset)
 	const struct primecell_type *t = type_of(pc);
 	int i = reg_find(t, offset);
 
+	if (offset < t->masked_bytes)
+		return t->read_masked(pc, offset / 4 & 0xff);
 	if (i < 0)
 		return offset >= ID_FIRST ? read_id(t, offset) : 0;
 	return t->reg[i].read ? t->reg[i].read(pc) : pc->reg[i];
@@ -49,6 +51,8 @@ static void write_word(struct primecell *pc, uint64_t offset, uint32_t value)
 	const struct primecell_reg *r;
 	uint32_t before;
 
+	if (offset < t->masked_bytes)
+		t->write_masked(pc, offset / 4 & 0xff, value);
 	if (i < 0)
 		return;
 	r = &t->reg[i];

@@ -46,12 +46,19 @@ struct primecell_reg {
  * @part: peripheral id: part number, designer 0x41, revision, configuration
  * @reg: @reg_count registers, at most PRIMECELL_REGS, the busiest first
  * @update: called after each access: drive the wire
+ * @masked_bytes: the first so many bytes are one register whose address says
+ *	which bits an access sees; 0: there is none
+ * @read_masked, @write_masked: access to it; @mask: address bits 9:2
  */
 struct primecell_type {
 	uint32_t part;
 	const struct primecell_reg *reg;
 	unsigned reg_count;
 	void (*update)(struct primecell *pc);
+	uint32_t masked_bytes;
+	uint32_t (*read_masked)(struct primecell *pc, uint32_t mask);
+	void (*write_masked)(struct primecell *pc, uint32_t mask,
+			     uint32_t value);
 };
 
 /**

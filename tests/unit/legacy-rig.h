@@ -186,8 +186,9 @@ static inline void wrm(unsigned offset, unsigned size, uint64_t value)
 	bus_write(rig.dev->env->mmio, RIG_BASE + offset, size, value);
 }
 
-/* Save the device, make it a fresh one, load. */
-static inline void rig_round_trip(enum plat_bus bus)
+/* Save the device, make it a fresh one, load. @ticks: its state holds a clock,
+ * so saving again need not give the same bytes. */
+static inline void rig_round_trip(enum plat_bus bus, bool ticks)
 {
 	const struct device_class *cls = rig.dev->cls;
 	struct stream_out out, again;
@@ -206,7 +207,8 @@ static inline void rig_round_trip(enum plat_bus bus)
 	ck_assert_int_eq(stream_in_done(&in), 0);
 	cls->save(rig.dev, &again);
 	ck_assert_uint_eq(again.len, out.len);
-	ck_assert_mem_eq(again.data, out.data, out.len);
+	if (!ticks)
+		ck_assert_mem_eq(again.data, out.data, out.len);
 	stream_out_release(&out);
 	stream_out_release(&again);
 }

@@ -355,7 +355,7 @@ START_TEST(state_round_trip)
 	wr(SCR, 1, 0x77);
 	rig_type("0123456789");
 	rd(RBR, 1);
-	rig_round_trip(PLAT_PIO);
+	rig_round_trip(PLAT_PIO, false);
 	ck_assert(rig.level);
 	ck_assert_uint_eq(rd(IIR, 1), 0xc4);
 	ck_assert_uint_eq(rd(IER, 1), 0x01);

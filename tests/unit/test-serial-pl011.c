@@ -296,7 +296,7 @@ START_TEST(state_round_trip)
 	wrm(IMSC, 4, 0x50);
 	rig_type("0123456789");
 	rdm(DR, 4);
-	rig_round_trip(PLAT_MMIO);
+	rig_round_trip(PLAT_MMIO, false);
 	ck_assert(rig.level);
 	ck_assert_uint_eq(rdm(IBRD, 4), 13);
 	ck_assert_uint_eq(rdm(FBRD, 4), 1);
