@@ -5,7 +5,7 @@
  * ACPI only. The RSDP is at X86_RSDP_GPA, where a kernel finds it even if
  * nobody tells it. Tables follow up to 0xF0000; the 64 KiB above are kept
  * for SMBIOS. What does not fit there (from about 1000 vCPUs) goes below the
- * RSDP, from 0xA0000: together there is room for about 6000 vCPUs. All of it
+ * RSDP, from 0xA0000: together there is room for about 5000 vCPUs. All of it
  * is backed by memory, and none of it is RAM in the guest's memory map.
  */
 #ifndef ARCH_X86_64_TABLES_H
