@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "devices/device.h"
+#include "devices/legacy/legacy.h"
 #include "devices/pci/pci.h"
 #include "devices/virtio/devices.h"
 
 static const struct device_class *const classes[] = {
-	&pci_host_class,
+	&serial_16550_class, &serial_pl011_class, &rtc_cmos_class,
+	&rtc_pl031_class,    &gpio_pl061_class,	  &acpi_pm_class,
+	&ged_class,	     &pci_host_class,
 #ifdef CONFIG_VIRTIO_RNG
 	&virtio_rng_class,
 #endif
