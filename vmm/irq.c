@@ -75,13 +75,14 @@ int msi_init(struct msi *msi, struct irqchip *chip, struct diag *d)
 static void msi_detach(struct msi *msi)
 {
 	struct host_vm *vm = msi->chip->vm;
+	bool was_live = msi->live;
 
-	if (!msi->live)
-		return;
 	msi->live = false;
 	if (!vm)
 		return;
-	vm->ops->irqfd_del(vm, msi->gsi, msi->fd);
+	if (was_live)
+		vm->ops->irqfd_del(vm, msi->gsi, msi->fd);
+	/* Also after a failed msi_attach(), which may have set the route. */
 	vm->ops->msi_route_clear(vm, msi->gsi);
 }
 
