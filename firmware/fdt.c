@@ -23,7 +23,8 @@ enum phandle {
 	PH_ITS,
 	PH_CLOCK,
 	PH_GPIO,
-	PH_CPU0, /* and upward: must be last */
+	PH_CPU0, /* and upward, CPUS_MAX of them */
+	PH_CACHE0 = 0x10000, /* and upward: CACHE_LEVELS for each CPU */
 };
 
 /* GIC interrupt specifier (arm,gic-v3.yaml) */
@@ -44,12 +45,15 @@ enum { PPI_HYP_TIMER = 10, PPI_VIRT_TIMER, PPI_SECURE_TIMER = 13, PPI_TIMER };
 #define FUNCS_PER_BUS	 256
 #define MPIDR_AFF	 UINT64_C(0xff00ffffff)
 #define MPIDR_AFF3_SHIFT 32
+#define CACHE_LEVELS	 7 /* CLIDR_EL1.Ctype1 to 7 */
 
-/* PCI bus binding (IEEE 1275): address space in the first of three cells */
+/* PCI bus binding (IEEE 1275): address space in the first of three cells. The
+ * 64-bit window says "prefetchable": Linux takes a window that is not to be
+ * below 4 GiB in size and complains. edk2 then ignores it and uses the other. */
 enum {
 	PCI_SPACE_IO = 0x01000000,
 	PCI_SPACE_MEM32 = 0x02000000,
-	PCI_SPACE_MEM64 = 0x03000000
+	PCI_SPACE_MEM64 = 0x43000000
 };
 
 static void reg_add(struct fdtw_list *l, const struct plat_range *r)
@@ -112,6 +116,50 @@ static bool wide_mpidr(const struct platform *p)
 	return false;
 }
 
+/* CLIDR_EL1.Ctype<n> (Arm ARM D24.2.27) */
+enum { CACHE_NONE, CACHE_I, CACHE_D, CACHE_SEPARATE, CACHE_UNIFIED };
+
+static unsigned cache_type(const struct platform *p, unsigned level)
+{
+	return level > CACHE_LEVELS ? CACHE_NONE :
+				      p->clidr >> (3 * (level - 1)) & 7;
+}
+
+/* A size of 0 says that there is a cache, and that its size is not known. */
+static void put_cache(struct fdtw *w, const struct platform *p, unsigned cpu,
+		      unsigned level)
+{
+	unsigned type = cache_type(p, level);
+
+	if (type == CACHE_I || type == CACHE_SEPARATE)
+		fdtw_u32(w, "i-cache-size", 0);
+	if (type == CACHE_D || type == CACHE_SEPARATE)
+		fdtw_u32(w, "d-cache-size", 0);
+	if (type == CACHE_UNIFIED)
+		fdtw_flag(w, "cache-unified");
+	if (cache_type(p, level + 1))
+		fdtw_u32(w, "next-level-cache",
+			 PH_CACHE0 + cpu * CACHE_LEVELS + level);
+}
+
+/* Linux takes the levels from CLIDR_EL1 and then wants a node for each. */
+static void put_caches(struct fdtw *w, const struct platform *p, unsigned cpu)
+{
+	if (cache_type(p, 1))
+		put_cache(w, p, cpu, 1);
+	for (unsigned level = 2; cache_type(p, level - 1) &&
+				 cache_type(p, level);
+	     level++) {
+		fdtw_begin(w, "l%u-cache", level);
+		fdtw_text(w, "compatible", "cache");
+		fdtw_u32(w, "cache-level", level);
+		put_cache(w, p, cpu, level);
+		fdtw_u32(w, "phandle",
+			 PH_CACHE0 + cpu * CACHE_LEVELS + level - 1);
+		fdtw_end(w);
+	}
+}
+
 static void put_cpu(struct fdtw *w, const struct platform *p, unsigned i,
 		    bool wide)
 {
@@ -130,6 +178,7 @@ static void put_cpu(struct fdtw *w, const struct platform *p, unsigned i,
 		fdtw_u32(w, "reg", (uint32_t)mpidr);
 	fdtw_text(w, "enable-method", "psci");
 	fdtw_u32(w, "phandle", PH_CPU0 + i);
+	put_caches(w, p, i);
 	fdtw_end(w);
 }
 

@@ -164,6 +164,7 @@ struct platform {
 	unsigned cpu_count, cpu_enabled;
 	unsigned pa_bits;
 	bool sve, pauth; /* arm64: features given to the vCPUs */
+	uint64_t clidr;	 /* arm64: CLIDR_EL1 of the vCPUs; 0: unknown */
 	bool nested;	 /* x86_64: vCPUs have VMX or SVM */
 	enum tables_choice tables;
 	struct plat_intc intc;

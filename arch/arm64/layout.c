@@ -111,7 +111,7 @@ static int fill_topology(struct platform *p, const struct vm_config *cfg,
 }
 
 static int fill_cpus(struct platform *p, const struct vm_config *cfg,
-		     struct diag *d)
+		     const struct host_caps *caps, struct diag *d)
 {
 	const struct topology *t = &p->topology;
 	uint32_t n = cfg->cpus.max_vcpus;
@@ -133,6 +133,7 @@ static int fill_cpus(struct platform *p, const struct vm_config *cfg,
 			.package = die / t->dies_per_package,
 		};
 	}
+	p->clidr = caps->clidr;
 	p->sve = cfg->cpus.sve;
 	p->pauth = cfg->cpus.pauth;
 	return 0;
@@ -293,7 +294,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	    (err = check_cpus(cfg, caps, d)) ||
 	    (err = fill_topology(p, cfg, d)) ||
 	    (err = fill_ram(p, cfg, caps, bits, d)) ||
-	    (err = fill_cpus(p, cfg, d)))
+	    (err = fill_cpus(p, cfg, caps, d)))
 		return err;
 	if (p->pci.present)
 		fill_pci(p);

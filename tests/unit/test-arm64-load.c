@@ -218,6 +218,60 @@ START_TEST(test_longest_cmdline)
 }
 END_TEST
 
+/* ---- caches, as CLIDR_EL1 tells them ------------------------------------ */
+
+static const struct caches {
+	uint64_t clidr;
+	bool i, d, unified;
+	unsigned levels; /* nodes from level 2 on */
+} caches[] = {
+	{ 0, false, false, false, 0 },
+	{ 0x02000021, true, false, false, 1 }, /* KVM: IDC, not DIC */
+	{ 0x01000004, false, false, true, 0 }, /* KVM: IDC and DIC */
+	{ 0x09000003, true, true, false, 0 },  /* KVM: neither */
+	{ 0x0a200123, true, true, false, 2 },  /* three levels, real */
+	{ 0x924924, false, false, true, 6 },   /* seven */
+	{ 0x38, false, false, false, 0 },      /* a hole: nothing */
+};
+
+START_TEST(test_caches)
+{
+	const struct caches *t = &caches[_i];
+	struct arch_tables tables = { 0 };
+	unsigned levels = 0;
+	const void *dtb;
+	int node;
+
+	make_machine(2, MIB(16));
+	p.clidr = t->clidr;
+	ck_assert_int_eq(arch_arm64.tables(&tables, &p, NULL, GPA(0), 0, NULL),
+			 0);
+	dtb = tables.table[0].data;
+	node = fdt_path_offset(dtb, "/cpus/cpu@1");
+	ck_assert_int_ge(node, 0);
+	ck_assert_int_eq(!!fdt_getprop(dtb, node, "i-cache-size", NULL), t->i);
+	ck_assert_int_eq(!!fdt_getprop(dtb, node, "d-cache-size", NULL), t->d);
+	ck_assert_int_eq(!!fdt_getprop(dtb, node, "cache-unified", NULL),
+			 t->unified);
+	for (;;) {
+		const void *next = fdt_getprop(dtb, node, "next-level-cache",
+					       NULL);
+		const void *level;
+
+		if (!next)
+			break;
+		node = fdt_node_offset_by_phandle(dtb, get_be32(next));
+		ck_assert_int_ge(node, 0);
+		level = fdt_getprop(dtb, node, "cache-level", NULL);
+		ck_assert_uint_eq(get_be32(level), ++levels + 1);
+		ck_assert_str_eq(fdt_getprop(dtb, node, "compatible", NULL),
+				 "cache");
+	}
+	ck_assert_uint_eq(levels, t->levels);
+	arch_tables_release(&tables);
+}
+END_TEST
+
 /* ---- what the hypervisor is told ---------------------------------------- */
 
 START_TEST(test_host_config)
@@ -328,6 +382,7 @@ int main(void)
 	tcase_add_loop_test(t, test_fits, 0, ARRAY_SIZE(fits));
 	tcase_add_loop_test(t, test_misfits, 0, ARRAY_SIZE(misfits));
 	tcase_add_test(t, test_longest_cmdline);
+	tcase_add_loop_test(t, test_caches, 0, ARRAY_SIZE(caches));
 	tcase_add_test(t, test_host_config);
 	tcase_add_loop_test(t, test_start, 0, ARRAY_SIZE(starts));
 	suite_add_tcase(s, t);

@@ -302,6 +302,7 @@ START_TEST(test_pci)
 	node = node_at(&t, path);
 	ranges = prop(&t, node, "ranges", 3 * 28);
 	ck_assert_uint_eq(get_be32(ranges), 0x01000000);
+	ck_assert_uint_eq(get_be32(ranges + 56), 0x43000000);
 	ck_assert_uint_eq(get_be64(ranges + 4), 0);
 	ck_assert_uint_eq(get_be64(ranges + 12), t.p.pci.pio.base);
 	ck_assert_uint_eq(get_be64(ranges + 28 + 4), t.p.pci.mmio32.base);

@@ -40,6 +40,7 @@
  * @pmu, @sve, @pauth: arm64: features that can be given to vCPUs
  * @software: guest instructions are emulated one by one (PVM): good for small
  *	payloads, not for Linux
+ * @clidr: arm64: CLIDR_EL1, the levels of cache that vCPUs show; 0: unknown
  * @tsc_khz: x86: frequency of the vCPUs' TSC, 0 if unknown; known once a VM
  *	is committed (host_vm.caps)
  * @page_size_bytes: granularity of ram_map()
@@ -51,6 +52,7 @@ struct host_caps {
 	bool gicv3, gicv2, its;
 	bool pmu, sve, pauth;
 	bool software;
+	uint64_t clidr;
 	uint32_t tsc_khz;
 	uint64_t page_size_bytes;
 };

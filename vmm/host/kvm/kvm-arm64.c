@@ -37,6 +37,36 @@ const struct kvm_need kvm_arch_needs[] = {
 	{ 0, NULL },
 };
 
+/* ---- registers ---------------------------------------------------------- */
+
+#define REG_U64 (KVM_REG_ARM64 | KVM_REG_SIZE_U64)
+#define CORE(field)                                                            \
+	(REG_U64 | KVM_REG_ARM_CORE |                                          \
+	 (offsetof(struct kvm_regs, field) / sizeof(uint32_t)))
+
+#define REG_PC	      CORE(regs.pc)
+#define REG_PSTATE    CORE(regs.pstate)
+#define REG_SP_EL1    CORE(sp_el1)
+#define REG_X(n)      (CORE(regs.regs) + 2 * (uint64_t)(n))
+#define REG_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
+#define REG_CLIDR_EL1 ARM64_SYS_REG(3, 1, 0, 0, 1)
+#define REG_ESR_EL1   ARM64_SYS_REG(3, 0, 5, 2, 0)
+#define REG_FAR_EL1   ARM64_SYS_REG(3, 0, 6, 0, 0)
+
+static int get_reg(int fd, uint64_t id, uint64_t *value)
+{
+	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)value };
+
+	return ioctl(fd, KVM_GET_ONE_REG, &reg) < 0 ? -errno : 0;
+}
+
+static int put_reg(int fd, uint64_t id, uint64_t value)
+{
+	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)&value };
+
+	return ioctl(fd, KVM_SET_ONE_REG, &reg) < 0 ? -errno : 0;
+}
+
 /* ---- probe -------------------------------------------------------------- */
 
 static bool can_create(int vm_fd, uint32_t type)
@@ -49,14 +79,33 @@ static bool can_create(int vm_fd, uint32_t type)
 	return ioctl(vm_fd, KVM_CREATE_DEVICE, &dev) == 0;
 }
 
-/* Which GIC can be made is only told to a VM, so one is made to ask. */
-static int probe_gic(int kvm_fd, struct host_caps *caps, struct diag *d)
+/* What a vCPU says about its caches; KVM makes it up on newer kernels. */
+static uint64_t probe_clidr(int vm_fd)
 {
+	int fd = ioctl(vm_fd, KVM_CREATE_VCPU, 0);
+	struct kvm_vcpu_init init = { 0 };
+	uint64_t clidr = 0;
+
+	if (fd < 0)
+		return 0;
+	if (ioctl(vm_fd, KVM_ARM_PREFERRED_TARGET, &init) < 0 ||
+	    ioctl(fd, KVM_ARM_VCPU_INIT, &init) < 0 ||
+	    get_reg(fd, REG_CLIDR_EL1, &clidr))
+		clidr = 0;
+	close(fd);
+	return clidr;
+}
+
+/* Some facts are only told to a VM, so one is made to ask: small, because
+ * the tables of a large one take time. */
+static int probe_vm(int kvm_fd, struct host_caps *caps, struct diag *d)
+{
+	unsigned bits = MIN(caps->pa_bits, IPA_BITS_DEFAULT);
 	int vm_fd;
 
 	do
 		vm_fd = ioctl(kvm_fd, KVM_CREATE_VM,
-			      KVM_VM_TYPE_ARM_IPA_SIZE(caps->pa_bits));
+			      KVM_VM_TYPE_ARM_IPA_SIZE(bits));
 	while (vm_fd < 0 && errno == EINTR);
 	if (vm_fd < 0)
 		return diag_errno(d, errno, "KVM cannot create a VM");
@@ -64,6 +113,7 @@ static int probe_gic(int kvm_fd, struct host_caps *caps, struct diag *d)
 	caps->gicv2 = can_create(vm_fd, KVM_DEV_TYPE_ARM_VGIC_V2);
 	caps->its = caps->gicv3 &&
 		    can_create(vm_fd, KVM_DEV_TYPE_ARM_VGIC_ITS);
+	caps->clidr = probe_clidr(vm_fd);
 	close(vm_fd);
 	return 0;
 }
@@ -77,7 +127,7 @@ int kvm_arch_probe(int kvm_fd, struct host_caps *caps, struct diag *d)
 	caps->sve = kvm_check(kvm_fd, KVM_CAP_ARM_SVE) != 0;
 	caps->pauth = kvm_check(kvm_fd, KVM_CAP_ARM_PTRAUTH_ADDRESS) &&
 		      kvm_check(kvm_fd, KVM_CAP_ARM_PTRAUTH_GENERIC);
-	return probe_gic(kvm_fd, caps, d);
+	return probe_vm(kvm_fd, caps, d);
 }
 
 /* ---- VM and vCPUs ------------------------------------------------------- */
@@ -301,46 +351,19 @@ void kvm_arch_release(struct kvm_vm *vm)
 		close(vm->gic_fd);
 }
 
-/* ---- registers ---------------------------------------------------------- */
-
-#define REG_U64 (KVM_REG_ARM64 | KVM_REG_SIZE_U64)
-#define CORE(field)                                                            \
-	(REG_U64 | KVM_REG_ARM_CORE |                                          \
-	 (offsetof(struct kvm_regs, field) / sizeof(uint32_t)))
-
-#define REG_PC	      CORE(regs.pc)
-#define REG_PSTATE    CORE(regs.pstate)
-#define REG_SP_EL1    CORE(sp_el1)
-#define REG_X(n)      (CORE(regs.regs) + 2 * (uint64_t)(n))
-#define REG_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
-#define REG_ESR_EL1   ARM64_SYS_REG(3, 0, 5, 2, 0)
-#define REG_FAR_EL1   ARM64_SYS_REG(3, 0, 6, 0, 0)
-
-static int get_reg(struct kvm_vcpu *v, uint64_t id, uint64_t *value)
-{
-	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)value };
-
-	return ioctl(v->fd, KVM_GET_ONE_REG, &reg) < 0 ? -errno : 0;
-}
-
-static int put_reg(struct kvm_vcpu *v, uint64_t id, uint64_t value)
-{
-	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)&value };
-
-	return ioctl(v->fd, KVM_SET_ONE_REG, &reg) < 0 ? -errno : 0;
-}
+/* ---- state -------------------------------------------------------------- */
 
 static int get_core(struct kvm_vcpu *v, struct arm64_core *core)
 {
 	struct arm64_core c;
-	int err = get_reg(v, REG_PC, &c.pc);
+	int err = get_reg(v->fd, REG_PC, &c.pc);
 
 	if (!err)
-		err = get_reg(v, REG_PSTATE, &c.pstate);
+		err = get_reg(v->fd, REG_PSTATE, &c.pstate);
 	if (!err)
-		err = get_reg(v, REG_SP_EL1, &c.sp_el1);
+		err = get_reg(v->fd, REG_SP_EL1, &c.sp_el1);
 	for (unsigned i = 0; i < ARRAY_SIZE(c.x) && !err; i++)
-		err = get_reg(v, REG_X(i), &c.x[i]);
+		err = get_reg(v->fd, REG_X(i), &c.x[i]);
 	if (!err)
 		*core = c;
 	return err;
@@ -348,14 +371,14 @@ static int get_core(struct kvm_vcpu *v, struct arm64_core *core)
 
 static int put_core(struct kvm_vcpu *v, const struct arm64_core *c)
 {
-	int err = put_reg(v, REG_PC, c->pc);
+	int err = put_reg(v->fd, REG_PC, c->pc);
 
 	if (!err)
-		err = put_reg(v, REG_PSTATE, c->pstate);
+		err = put_reg(v->fd, REG_PSTATE, c->pstate);
 	if (!err)
-		err = put_reg(v, REG_SP_EL1, c->sp_el1);
+		err = put_reg(v->fd, REG_SP_EL1, c->sp_el1);
 	for (unsigned i = 0; i < ARRAY_SIZE(c->x) && !err; i++)
-		err = put_reg(v, REG_X(i), c->x[i]);
+		err = put_reg(v->fd, REG_X(i), c->x[i]);
 	return err;
 }
 
@@ -368,7 +391,7 @@ int kvm_arch_state_get(struct host_vcpu *vcpu, enum host_state cls, void *buf,
 	if (cls == HOST_ARM64_CORE && size_bytes == sizeof(struct arm64_core))
 		err = get_core(v, buf);
 	else if (cls == HOST_ARM64_MPIDR && size_bytes == sizeof(uint64_t))
-		err = get_reg(v, REG_MPIDR_EL1, buf);
+		err = get_reg(v->fd, REG_MPIDR_EL1, buf);
 	return err ? diag_errno(d, -err, "vCPU %u: cannot read its state",
 				vcpu->index) :
 		     0;
@@ -390,11 +413,11 @@ void kvm_arch_describe(struct kvm_vcpu *vcpu, char *buf, size_t size_bytes)
 {
 	uint64_t pc = 0, pstate = 0, lr = 0, esr = 0, far = 0;
 
-	get_reg(vcpu, REG_PC, &pc);
-	get_reg(vcpu, REG_PSTATE, &pstate);
-	get_reg(vcpu, REG_X(30), &lr);
-	get_reg(vcpu, REG_ESR_EL1, &esr);
-	get_reg(vcpu, REG_FAR_EL1, &far);
+	get_reg(vcpu->fd, REG_PC, &pc);
+	get_reg(vcpu->fd, REG_PSTATE, &pstate);
+	get_reg(vcpu->fd, REG_X(30), &lr);
+	get_reg(vcpu->fd, REG_ESR_EL1, &esr);
+	get_reg(vcpu->fd, REG_FAR_EL1, &far);
 	snprintf(buf, size_bytes,
 		 "pc 0x%llx pstate 0x%llx lr 0x%llx esr_el1 0x%llx far_el1 "
 		 "0x%llx",
