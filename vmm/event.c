@@ -32,7 +32,9 @@ struct event_loop {
 struct event_loop *event_loop_new(struct diag *d)
 {
 	struct event_loop *loop = calloc(1, sizeof(*loop));
-	struct epoll_event ev = { .events = EPOLLIN };
+	/* Edge-triggered: a stop that is counted after the run it ended must
+	 * not keep the next run awake. */
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 
 	if (!loop) {
 		diag_fail(d, ENOMEM, "out of memory");
