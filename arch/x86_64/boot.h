@@ -21,6 +21,7 @@
 #define ARCH_X86_64_BOOT_H
 
 #include "arch/x86_64/e820.h"
+#include "arch/x86_64/layout.h"
 #include "vmm/base/diag.h"
 #include "vmm/memory.h"
 
