@@ -213,6 +213,25 @@ static inline void rig_round_trip(enum plat_bus bus, bool ticks)
 	stream_out_release(&again);
 }
 
+/* Let a clock go on by @sec seconds at once: in its saved state, the
+ * @size bytes at @at are its offset in seconds. */
+static inline void rig_advance(size_t at, size_t size, int64_t sec)
+{
+	struct stream_out out;
+	struct stream_in in;
+	struct diag d = DIAG_INIT;
+	uint64_t offset = 0;
+
+	stream_out_init(&out);
+	rig.dev->cls->save(rig.dev, &out);
+	memcpy(&offset, out.data + at, size);
+	offset += (uint64_t)sec;
+	memcpy(out.data + at, &offset, size);
+	stream_in_init(&in, out.data, out.len);
+	ck_assert_int_eq(rig.dev->cls->load(rig.dev, &in, &d), 0);
+	stream_out_release(&out);
+}
+
 /*
  * Every cut and many corruptions of the saved state: load must refuse it or
  * take it, never harm us; after a refusal the device must save as it did.
