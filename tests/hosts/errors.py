@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DOC: how tests/hosts/host ends when it is not COMMAND's status that counts."""
+"""DOC: how tests/hosts/host ends when COMMAND's status is not what counts."""
 
 STATUS_TIMEOUT = 124        # as timeout(1)
 STATUS_SERVER = 125         # the server could not start, or died on the way
