@@ -430,15 +430,34 @@ int kvm_arch_irq_pin(struct host_vm *vm, uint32_t pin, bool level)
 	return -ENOTSUP;
 }
 
+/*
+ * Bits 14:8 of a destination id are bits 11:5 of the address that a guest
+ * writes (KVM_FEATURE_MSI_EXT_DEST_ID, x86/cpuid.rst), and bits 46:40 of the
+ * one that KVM takes (KVM_CAP_X2APIC_API, api.rst 7.8). Bit 4 set would be the
+ * remappable format, which there is not.
+ */
+static uint64_t msi_address(uint64_t addr)
+{
+	uint64_t ext = addr & 0xfe0;
+
+	if (addr & 0x10 || addr >> 32)
+		return addr;
+	return (addr & ~ext) | ext << 35;
+}
+
 void kvm_arch_route(struct kvm_irq_routing_entry *e,
 		    const struct msi_message *msg)
 {
-	(void)e;
-	(void)msg;
+	uint64_t addr = msi_address(msg->addr);
+
+	e->u.msi.address_lo = (uint32_t)addr;
+	e->u.msi.address_hi = (uint32_t)(addr >> 32);
 }
 
 void kvm_arch_msi(struct kvm_msi *m, const struct msi_message *msg)
 {
-	(void)m;
-	(void)msg;
+	uint64_t addr = msi_address(msg->addr);
+
+	m->address_lo = (uint32_t)addr;
+	m->address_hi = (uint32_t)(addr >> 32);
 }
