@@ -130,7 +130,7 @@ enum {
 #define PROFILE_ENTERPRISE_SERVER 4
 
 /* IA-PC boot architecture flags */
-enum { BOOT_NO_VGA = 1 << 2, BOOT_NO_ASPM = 1 << 4, BOOT_NO_CMOS_RTC = 1 << 5 };
+enum { BOOT_NO_VGA = 1 << 2, BOOT_NO_CMOS_RTC = 1 << 5 };
 
 /* Fixed feature flags; buttons and RTC: there are none in fixed registers */
 enum {
@@ -176,7 +176,7 @@ static void fill_fadt(uint8_t *fadt, const struct platform *p, gpa_t dsdt)
 	const struct plat_dev *sleep = platform_find(p, PLAT_RESET_SLEEP);
 	uint32_t flags = FLAG_WBINVD | FLAG_POWER_BUTTON | FLAG_SLEEP_BUTTON |
 			 FLAG_FIX_RTC | FLAG_HW_REDUCED;
-	uint16_t boot = BOOT_NO_VGA | BOOT_NO_ASPM;
+	uint16_t boot = BOOT_NO_VGA;
 
 	if (sleep)
 		flags |= FLAG_RESET_REG;

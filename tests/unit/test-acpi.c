@@ -383,8 +383,8 @@ START_TEST(test_fadt)
 		const char *sample;
 		uint16_t boot;
 		uint32_t flags, timer;
-	} cases[] = { { "x86-1", 0x14, 0x100471, 0x608 },
-		      { "x86-bare", 0x34, 0x100071, 0 } };
+	} cases[] = { { "x86-1", 0x04, 0x100471, 0x608 },
+		      { "x86-bare", 0x24, 0x100071, 0 } };
 	const uint8_t *fadt;
 	struct machine m;
 	uint64_t port;
