@@ -480,8 +480,10 @@ static inline void drv_queue(struct drv *drv, unsigned q, uint16_t size,
 	drv_select(drv, q);
 	drv_set_size(drv, size);
 	drv_set_rings(drv, ring, ring_avail(ring), ring_used(ring));
-	if (!drv->mmio)
+	if (!drv->mmio) {
+		drv_put(drv, 0x10, 2, 0);
 		drv_put(drv, 0x1a, 2, q + 1);
+	}
 	drv_enable(drv);
 }
 
@@ -593,7 +595,6 @@ static inline void drv_msix(struct drv *drv, unsigned vectors)
 		drv_put(drv, 0x400c + 16 * i, 4, 0);
 	}
 	cfg_put(drv->b, drv->slot, cap + 2, 2, 0x8000);
-	drv_put(drv, 0x10, 2, 0);
 }
 
 /* How often the device has fired MSI-X vector @i since the last call. */
