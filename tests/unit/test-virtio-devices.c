@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: tests of virtio-rng and virtio-console, over both transports */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "virtio-driver.h"
+
+#define RING0 BED_RAM_A
+#define RING1 BED_RAM_B
+#define DATA  (BED_RAM_A + 0x10000)
+#define V1    VIRTIO_F_VERSION_1
+
+static struct bed bed;
+static struct device *dev;
+static struct drv drv;
+static char dir[] = "/tmp/test-virtio-XXXXXX";
+static char path[64];
+
+static void setup(void)
+{
+	memset(&bed, 0, sizeof(bed));
+	strcpy(dir, "/tmp/test-virtio-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/file", dir);
+}
+
+static void teardown(void)
+{
+	unlink(path);
+	rmdir(dir);
+}
+
+static void begin(int transport, const char *cls)
+{
+	bed_open(&bed, transport ? TRANSPORT_MMIO : TRANSPORT_PCI, false);
+	if (bed.config.console.mode != CHAR_OFF)
+		ck_assert_int_eq(chardev_new(&bed.env.console,
+					     &bed.config.console, "--console",
+					     bed.env.loop, NULL),
+				 0);
+	dev = bed_add(&bed, cls);
+	drv_find(&drv, &bed, dev, transport ? 0 : 1);
+}
+
+static void end(void)
+{
+	device_free(dev);
+	chardev_free(bed.env.console);
+	bed_close(&bed);
+}
+
+static void run(unsigned queues)
+{
+	if (!drv.mmio)
+		drv_msix(&drv, queues + 1);
+	ck_assert_uint_eq(drv_negotiate(&drv, V1), 11);
+	for (unsigned q = 0; q < queues; q++)
+		drv_queue(&drv, q, 64, q ? RING1 : RING0);
+	drv_go(&drv);
+	bed_run(&bed, 4);
+}
+
+static uint32_t file_size(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	return (uint32_t)st.st_size;
+}
+
+static void write_file(const char *text, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, len), (ssize_t)len);
+	close(fd);
+}
+
+/* ---- entropy ------------------------------------------------------------------------ */
+
+START_TEST(rng_fills)
+{
+	uint8_t got[64], zero[64] = { 0 };
+	uint32_t head, len;
+
+	begin(_i, "virtio-rng");
+	run(1);
+	drv_add(&drv, 0, DATA, 64, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 2);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 64);
+	ram_read(&bed.ram, GPA(DATA), got, 64);
+	ck_assert_mem_ne(got, zero, 64);
+	/* Not a byte more. */
+	ram_read(&bed.ram, GPA(DATA + 64), got, 64);
+	ck_assert_mem_eq(got, zero, 64);
+	ck_assert_uint_eq(drv_interrupts(&drv, 0), 1);
+	end();
+}
+END_TEST
+
+/* Class (k): what one request may take is bounded. */
+START_TEST(rng_request_is_cut)
+{
+	uint32_t head, len;
+
+	begin(_i, "virtio-rng");
+	run(1);
+	drv_add(&drv, 0, DATA, 0x20000, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 2);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 4096);
+	end();
+}
+END_TEST
+
+/* A request with nothing to write into is given back empty. */
+START_TEST(rng_readable_only)
+{
+	uint32_t head, len;
+
+	begin(_i, "virtio-rng");
+	run(1);
+	drv_add(&drv, 0, DATA, 16, false);
+	drv_add(&drv, 0, DATA, 0, true);
+	drv_add(&drv, 0, DATA, 8, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 2);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 0);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 0);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 8);
+	end();
+}
+END_TEST
+
+START_TEST(rng_waits_for_its_source)
+{
+	uint8_t got[8];
+	uint32_t head, len;
+	int fd;
+
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	bed.config.rng.src = path;
+	begin(_i, "virtio-rng");
+	fd = open(path, O_WRONLY);
+	run(1);
+	drv_add(&drv, 0, DATA, 8, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 4);
+	ck_assert(!drv_take(&drv, 0, &head, &len));
+	ck_assert_int_eq(write(fd, "entropy", 7), 7);
+	bed_run(&bed, 4);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 7);
+	ram_read(&bed.ram, GPA(DATA), got, 7);
+	ck_assert_mem_eq(got, "entropy", 7);
+	/* Twice: the watch is armed anew. */
+	drv_add(&drv, 0, DATA, 8, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 4);
+	ck_assert(!drv_take(&drv, 0, &head, &len));
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	bed_run(&bed, 4);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 1);
+	close(fd);
+	end();
+}
+END_TEST
+
+START_TEST(rng_reset_while_waiting)
+{
+	uint32_t head, len;
+	int fd;
+
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	bed.config.rng.src = path;
+	begin(_i, "virtio-rng");
+	fd = open(path, O_WRONLY);
+	run(1);
+	drv_add(&drv, 0, DATA, 8, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 4);
+	drv_set_status(&drv, 0);
+	ck_assert_int_eq(write(fd, "abc", 3), 3);
+	bed_run(&bed, 4);
+	ck_assert(!drv_take(&drv, 0, &head, &len));
+	run(1);
+	drv_add(&drv, 0, DATA, 8, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 4);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 3);
+	close(fd);
+	end();
+}
+END_TEST
+
+/* A file that ends: what is there is given, then nothing, without a spin. */
+START_TEST(rng_source_ends)
+{
+	uint32_t head, len;
+
+	write_file("0123456789", 10);
+	bed.config.rng.src = path;
+	begin(_i, "virtio-rng");
+	run(1);
+	drv_add(&drv, 0, DATA, 16, true);
+	drv_add(&drv, 0, DATA, 16, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 8);
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, 10);
+	ck_assert(!drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(drv_status(&drv), 15);
+	end();
+}
+END_TEST
+
+START_TEST(rng_source_missing)
+{
+	struct device *none = NULL;
+	struct diag d = DIAG_INIT;
+	char why[512];
+
+	bed_open(&bed, TRANSPORT_PCI, false);
+	bed.config.rng.src = path;
+	ck_assert_int_eq(device_new(&none, &virtio_rng_class, "_rng", &bed.env,
+				    NULL, &d),
+			 -ENOENT);
+	diag_format(&d, why, sizeof(why));
+	ck_assert_ptr_nonnull(strstr(why, "--rng src="));
+	ck_assert_ptr_nonnull(strstr(why, "No such file"));
+	ck_assert_ptr_null(none);
+	bed_close(&bed);
+}
+END_TEST
+
+/* ---- console output -------------------------------------------------------------------- */
+
+static void console_file(void)
+{
+	bed.config.console = (struct char_config){ .mode = CHAR_FILE,
+						   .file = path };
+}
+
+static void ck_file(const char *want)
+{
+	char got[256] = { 0 };
+	int fd = open(path, O_RDONLY);
+
+	ck_assert_int_ge(read(fd, got, sizeof(got) - 1), 0);
+	close(fd);
+	ck_assert_str_eq(got, want);
+}
+
+START_TEST(console_writes)
+{
+	uint32_t head, len;
+
+	console_file();
+	begin(_i, "virtio-console");
+	run(2);
+	ram_write(&bed.ram, GPA(DATA), "hello, ", 7);
+	ram_write(&bed.ram, GPA(DATA + 100), "world\n", 6);
+	desc_put(&bed, RING1, 0, DATA, 7, D_NEXT, 1);
+	desc_put(&bed, RING1, 1, DATA + 100, 6, 0, 0);
+	drv_offer(&drv, 1, 0);
+	drv_kick(&drv, 1);
+	bed_run(&bed, 2);
+	ck_assert(drv_take(&drv, 1, &head, &len));
+	ck_assert_uint_eq(len, 0);
+	ck_assert_uint_eq(drv_interrupts(&drv, 1), 1);
+	end();
+	ck_file("hello, world\n");
+}
+END_TEST
+
+/* Writable parts of an output request are left alone. */
+START_TEST(console_ignores_writable_output)
+{
+	uint32_t head, len;
+
+	console_file();
+	begin(_i, "virtio-console");
+	run(2);
+	drv_add(&drv, 1, DATA, 16, true);
+	drv_kick(&drv, 1);
+	bed_run(&bed, 2);
+	ck_assert(drv_take(&drv, 1, &head, &len));
+	end();
+	ck_assert_uint_eq(file_size(), 0);
+}
+END_TEST
+
+/* Class (k): one request cannot print without end. */
+START_TEST(console_output_is_bounded)
+{
+	uint32_t head, len;
+
+	console_file();
+	begin(_i, "virtio-console");
+	run(2);
+	for (unsigned i = 0; i < 60; i++)
+		desc_put(&bed, RING1, i, BED_RAM_B + 0x8000, 0xf0000,
+			 i < 59 ? D_NEXT : 0, (uint16_t)(i + 1));
+	drv_offer(&drv, 1, 0);
+	drv_kick(&drv, 1);
+	bed_run(&bed, 2);
+	ck_assert(drv_take(&drv, 1, &head, &len));
+	end();
+	ck_assert_uint_le(file_size(), 65536);
+}
+END_TEST
+
+START_TEST(console_emergency_write)
+{
+	unsigned at = _i ? 0x108 : 0x2008;
+
+	console_file();
+	begin(_i, "virtio-console");
+	drv_put(&drv, at, 4, '!');
+	drv_put(&drv, at, 1, '\n');
+	drv_put(&drv, at - 4, 4, 'x'); /* not that register */
+	end();
+	ck_file("!\n");
+}
+END_TEST
+
+START_TEST(console_config)
+{
+	unsigned at = _i ? 0x100 : 0x2000;
+
+	bed.config.console.mode = CHAR_PTY;
+	begin(_i, "virtio-console");
+	ck_assert_uint_eq(drv_offered(&drv) & 0xffffff, 5);
+	ck_assert_uint_eq(drv_get(&drv, at + 4, 4), 1);
+	ck_assert_uint_eq(drv_get(&drv, at + 8, 4), 0);
+	end();
+}
+END_TEST
+
+/* ---- console input ------------------------------------------------------------------------ */
+
+static int pty;
+
+static void begin_pty(int transport)
+{
+	bed.config.console.mode = CHAR_PTY;
+	begin(transport, "virtio-console");
+	pty = open(chardev_pty_path(bed.env.console), O_RDWR | O_NOCTTY);
+	ck_assert_int_ge(pty, 0);
+}
+
+/* The kernel hands bytes from one side of a pty to the other on a worker. */
+static void type(const char *text)
+{
+	ck_assert_int_eq(write(pty, text, strlen(text)),
+			 (ssize_t)strlen(text));
+	for (unsigned i = 0; i < 20; i++) {
+		usleep(2000);
+		bed_run(&bed, 2);
+	}
+}
+
+static void ck_input(const char *want)
+{
+	char got[64] = { 0 };
+	uint32_t head, len;
+
+	ck_assert(drv_take(&drv, 0, &head, &len));
+	ck_assert_uint_eq(len, strlen(want));
+	ram_read(&bed.ram, GPA(DATA + 64 * head), got, len);
+	ck_assert_str_eq(got, want);
+}
+
+static void add_input(uint32_t len)
+{
+	drv_add(&drv, 0, DATA + 64 * (drv.next_desc[0] % 64), len, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 8);
+}
+
+START_TEST(console_reads)
+{
+	begin_pty(_i);
+	run(2);
+	add_input(32);
+	type("ls\r");
+	ck_input("ls\r");
+	ck_assert_uint_eq(drv_interrupts(&drv, 0), 1);
+	close(pty);
+	end();
+}
+END_TEST
+
+/* Input waits for buffers, small ones too, and none is lost. */
+START_TEST(console_input_waits)
+{
+	begin_pty(_i);
+	type("abcdefgh"); /* before there is a driver */
+	run(2);
+	bed_run(&bed, 4);
+	ck_assert_uint_eq(drv_used_idx(&drv, 0), 0);
+	add_input(3);
+	ck_input("abc");
+	add_input(0); /* useless: given back empty */
+	ck_input("");
+	add_input(64);
+	ck_input("defgh");
+	close(pty);
+	end();
+}
+END_TEST
+
+START_TEST(console_input_over_reset)
+{
+	begin_pty(_i);
+	run(2);
+	type("lost?");
+	drv_set_status(&drv, 0);
+	bed_run(&bed, 4);
+	run(2);
+	add_input(64);
+	ck_input("lost?");
+	close(pty);
+	end();
+}
+END_TEST
+
+START_TEST(console_broken_input_queue)
+{
+	begin_pty(_i);
+	run(2);
+	drv_offer(&drv, 0, 1000);
+	type("x");
+	drv_kick(&drv, 0);
+	bed_run(&bed, 8);
+	ck_assert_uint_eq(drv_status(&drv), 15 | VIRTIO_NEEDS_RESET);
+	run(2);
+	add_input(8);
+	ck_input("x");
+	close(pty);
+	end();
+}
+END_TEST
+
+/* As `spandrel tables` makes it. */
+START_TEST(console_without_backend)
+{
+	uint32_t head, len;
+
+	begin(_i, "virtio-console");
+	run(2);
+	drv_add(&drv, 1, DATA, 5, false);
+	drv_kick(&drv, 1);
+	drv_add(&drv, 0, DATA, 5, true);
+	drv_kick(&drv, 0);
+	drv_put(&drv, _i ? 0x108 : 0x2008, 4, '!');
+	bed_run(&bed, 2);
+	ck_assert(drv_take(&drv, 1, &head, &len));
+	end();
+}
+END_TEST
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+static const char *const classes[] = { "virtio-rng", "virtio-console" };
+
+START_TEST(state_round_trip)
+{
+	struct stream_out out, again;
+	struct stream_in in;
+	struct diag d = DIAG_INIT;
+
+	begin(_i & 1, classes[_i / 2]);
+	run(_i / 2 + 1);
+	stream_out_init(&out);
+	dev->cls->save(dev, &out);
+	dev->cls->reset(dev);
+	stream_in_init(&in, out.data, out.len);
+	ck_assert_int_eq(dev->cls->load(dev, &in, &d), 0);
+	ck_assert_int_eq(stream_in_done(&in), 0);
+	ck_assert_uint_eq(drv_status(&drv), 15);
+	stream_out_init(&again);
+	dev->cls->save(dev, &again);
+	ck_assert_uint_eq(out.len, again.len);
+	ck_assert_mem_eq(out.data, again.data, out.len);
+	stream_out_release(&out);
+	stream_out_release(&again);
+	end();
+}
+END_TEST
+
+/* ---- runner ------------------------------------------------------------------------------------- */
+
+static TCase *file_case(const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	return tc;
+}
+
+static TCase *rng_case(void)
+{
+	TCase *tc = file_case("entropy");
+
+	tcase_add_loop_test(tc, rng_fills, 0, 2);
+	tcase_add_loop_test(tc, rng_request_is_cut, 0, 2);
+	tcase_add_loop_test(tc, rng_readable_only, 0, 2);
+	tcase_add_loop_test(tc, rng_waits_for_its_source, 0, 2);
+	tcase_add_loop_test(tc, rng_reset_while_waiting, 0, 2);
+	tcase_add_loop_test(tc, rng_source_ends, 0, 2);
+	tcase_add_test(tc, rng_source_missing);
+	return tc;
+}
+
+static TCase *console_case(void)
+{
+	TCase *tc = file_case("console");
+
+	tcase_add_loop_test(tc, console_writes, 0, 2);
+	tcase_add_loop_test(tc, console_ignores_writable_output, 0, 2);
+	tcase_add_loop_test(tc, console_output_is_bounded, 0, 2);
+	tcase_add_loop_test(tc, console_emergency_write, 0, 2);
+	tcase_add_loop_test(tc, console_config, 0, 2);
+	tcase_add_loop_test(tc, console_reads, 0, 2);
+	tcase_add_loop_test(tc, console_input_waits, 0, 2);
+	tcase_add_loop_test(tc, console_input_over_reset, 0, 2);
+	tcase_add_loop_test(tc, console_broken_input_queue, 0, 2);
+	tcase_add_loop_test(tc, console_without_backend, 0, 2);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("virtio-devices");
+	TCase *state = file_case("state");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_loop_test(state, state_round_trip, 0, 4);
+	suite_add_tcase(suite, rng_case());
+	suite_add_tcase(suite, console_case());
+	suite_add_tcase(suite, state);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
