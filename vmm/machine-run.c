@@ -192,15 +192,20 @@ void machine_power_button(struct machine *m)
 static void on_wake(void *opaque, uint32_t events)
 {
 	struct machine *m = opaque;
+	unsigned want;
 	uint64_t count;
 
 	(void)events;
 	if (read(m->wake.fd, &count, sizeof(count)) < 0)
 		return;
-	if (atomic_load(&m->requested) & ~(unsigned)WANT_SIGNAL) {
+	want = atomic_load(&m->requested);
+	if (want & ~(unsigned)WANT_SIGNAL) {
 		event_loop_stop(m->loop);
 		return;
 	}
+	/* A wish that a reset has granted already woke us once more. */
+	if (!want)
+		return;
 	log_info("asked to end: pressing the power button");
 	machine_power_button(m);
 	event_timer_set(&m->term_timer, TERM_GRACE_NS, 0);
