@@ -7,6 +7,8 @@
 #define SLEEP_PORT  0x600
 #define SLEEP_S5    0x34 /* SLP_EN | SLP_TYP 5, ACPI 6.5 sec. 4.8.3.7 */
 #define LAPIC	    0xfee00000u
+#define LAPIC_SVR   0xf0
+#define SVR_ENABLE  0x1ff /* and vector 255 for spurious ones */
 #define LAPIC_ICR   0x300
 #define LAPIC_ICR2  0x310
 #define ICR_INIT    0x4500
@@ -51,6 +53,8 @@ void machine_off(void)
 bool cpu_start(unsigned index)
 {
 	memcpy((void *)AP_PAGE, ap_start, (size_t)(ap_end - ap_start));
+	/* A local APIC that software has not enabled sends nothing on KVM. */
+	write32(LAPIC + LAPIC_SVR, SVR_ENABLE);
 	write32(LAPIC + LAPIC_ICR2, index << 24);
 	write32(LAPIC + LAPIC_ICR, ICR_INIT);
 	write32(LAPIC + LAPIC_ICR2, index << 24);
