@@ -36,7 +36,7 @@ struct acpi_area {
  * @p: the machine; interrupt controller INTC_APIC
  * @area: places; the RSDP comes first in the first one (a kernel that is not
  *	told looks for it from 0xE0000 to 0xFFFFF), and each table in the
- *	first area where there is still room for it. 64 vCPUs take 6 KiB, each
+ *	first area where there is still room for it. 64 vCPUs take 8 KiB, each
  *	further one 50 to 75 bytes.
  * @area_count: at least 1
  *

@@ -4,7 +4,6 @@
  */
 #include "firmware/aml.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "vmm/base/bytes.h"

@@ -4,7 +4,7 @@
  *
  * Data is written by aml.c; methods are compiled from firmware/asl.
  *
- * Names: C000 to D FFF processors, PCI0, MBRD (motherboard resources), GED_,
+ * Names: C000 to DFFF processors, PCI0, MBRD (motherboard resources), GED_,
  * PWRB, DVnn device nn of the platform description.
  *
  * Not implemented: hot-plug, PCI segments beyond 0, I/O windows of PCI that

@@ -25,6 +25,7 @@
  * @high_ram: bytes of RAM above 4 GiB
  * @nodes: NUMA nodes; 0 and 1: no NUMA
  * @bare: no console, no power button, no timer
+ * @clidr: CLIDR_EL1 of arm64
  */
 struct sample {
 	const char *name;
@@ -36,20 +37,31 @@ struct sample {
 	uint64_t high_ram;
 	unsigned nodes;
 	bool bare;
+	uint64_t clidr;
 };
 
 static const struct sample samples[] = {
 	{ "arm-1", true, { 1, 1, 1, 1 }, .pci = true },
 	{ "arm-2", true, { 2, 1, 1, 1 }, .virtio_mmio = 2 },
-	{ "arm-4x2", true, { 2, 2, 1, 2 }, .pci = true },
+	{ "arm-4x2", true, { 2, 2, 1, 2 }, .pci = true, .clidr = 041 },
 	{ "arm-8x2",
 	  true,
 	  { 2, 4, 2, 1 },
 	  .pci = true,
 	  .virtio_mmio = 8,
 	  .high_ram = GIB(9) },
-	{ "arm-gicv2", true, { 1, 8, 1, 1 }, .gicv2 = true, .pci = true },
-	{ "arm-no-its", true, { 1, 4, 1, 1 }, .no_its = true, .pci = true },
+	{ "arm-gicv2",
+	  true,
+	  { 1, 8, 1, 1 },
+	  .gicv2 = true,
+	  .pci = true,
+	  .clidr = 3 },
+	{ "arm-no-its",
+	  true,
+	  { 1, 4, 1, 1 },
+	  .no_its = true,
+	  .pci = true,
+	  .clidr = 0443 },
 	{ "arm-300", true, { 1, 300, 1, 1 }, .pci = true },
 	{ "arm-hotplug", true, { 1, 8, 1, 1 }, .enabled = 3, .pci = true },
 	{ "arm-bare", true, { 1, 1, 1, 1 }, .bare = true },
@@ -139,6 +151,7 @@ static inline void sample_arm64(struct platform *p, const struct sample *s)
 
 	p->arch = "arm64";
 	p->tables = TABLES_FDT;
+	p->clidr = s->clidr;
 	p->ram[0] = sample_mmio(0x40000000, GIB(3) + s->high_ram);
 	gic->kind = s->gicv2 ? INTC_GICV2 : INTC_GICV3;
 	gic->pin_count = 288;

@@ -165,6 +165,49 @@ START_TEST(test_cpus)
 }
 END_TEST
 
+/* Each CPU leads through as many levels of cache as CLIDR_EL1 has. */
+START_TEST(test_caches)
+{
+	const struct sample *s = sample_nth(true, _i);
+	struct tree t;
+
+	tree_make(&t, s);
+	for (unsigned i = 0; i < t.p.cpu_enabled; i++) {
+		uint64_t clidr = s->clidr;
+		unsigned level = 1;
+		char path[64];
+		int node;
+
+		snprintf(path, sizeof(path), "/cpus/cpu@%" PRIx64,
+			 t.p.cpu[i].hw_id);
+		node = node_at(&t, path);
+		for (; clidr; clidr >>= 3, level++) {
+			unsigned type = clidr & 7;
+			const uint8_t *next = fdt_getprop(
+				t.blob, node, "next-level-cache", NULL);
+
+			ck_assert_int_eq(type & 1, fdt_getprop(t.blob, node,
+							       "i-cache-size",
+							       NULL) != NULL);
+			ck_assert_int_eq(type == 4, fdt_getprop(t.blob, node,
+								"cache-unified",
+								NULL) != NULL);
+			ck_assert_int_eq(next != NULL, clidr >> 3 != 0);
+			if (!next)
+				continue;
+			node = fdt_node_offset_by_phandle(t.blob,
+							  get_be32(next));
+			ck_assert_uint_eq(
+				get_be32(prop(&t, node, "cache-level", 4)),
+				level + 1);
+		}
+		ck_assert_ptr_null(
+			fdt_getprop(t.blob, node, "next-level-cache", NULL));
+	}
+	tree_free(&t);
+}
+END_TEST
+
 /* The place of each CPU in cpu-map is its place in the topology. */
 START_TEST(test_cpu_map)
 {
@@ -584,6 +627,7 @@ int main(void)
 	tcase_add_loop_test(t, test_dtc_sees_damage, 0, ARRAY_SIZE(damages));
 	tcase_add_test(t, test_libfdt_sees_damage);
 	tcase_add_loop_test(t, test_cpus, 0, n);
+	tcase_add_loop_test(t, test_caches, 0, n);
 	tcase_add_loop_test(t, test_cpu_map, 0, n);
 	tcase_add_test(t, test_wide_mpidr);
 	tcase_add_loop_test(t, test_memory, 0, n);
