@@ -55,6 +55,9 @@ struct bed_vm {
 static inline int note_add(struct note *n, unsigned *count, uint64_t key,
 			   int fd)
 {
+	for (unsigned i = 0; i < *count; i++)
+		if (n[i].key == key && n[i].fd == fd)
+			return 0;
 	CHECK(*count < BED_NOTES);
 	n[(*count)++] = (struct note){ key, fd };
 	return 0;
