@@ -126,7 +126,7 @@ static unsigned cache_type(const struct platform *p, unsigned level)
 }
 
 /* A size of 0 says that there is a cache, and that its size is not known. */
-static void put_cache(struct fdtw *w, const struct platform *p, unsigned cpu,
+static void put_cache(struct fdtw *w, const struct platform *p, unsigned first,
 		      unsigned level)
 {
 	unsigned type = cache_type(p, level);
@@ -139,25 +139,39 @@ static void put_cache(struct fdtw *w, const struct platform *p, unsigned cpu,
 		fdtw_flag(w, "cache-unified");
 	if (cache_type(p, level + 1))
 		fdtw_u32(w, "next-level-cache",
-			 PH_CACHE0 + cpu * CACHE_LEVELS + level);
+			 PH_CACHE0 + first * CACHE_LEVELS + level);
 }
 
-/* Linux takes the levels from CLIDR_EL1 and then wants a node for each. */
-static void put_caches(struct fdtw *w, const struct platform *p, unsigned cpu)
+static void put_outer_caches(struct fdtw *w, const struct platform *p,
+			     unsigned first)
 {
-	if (cache_type(p, 1))
-		put_cache(w, p, cpu, 1);
-	for (unsigned level = 2; cache_type(p, level - 1) &&
-				 cache_type(p, level);
-	     level++) {
+	for (unsigned level = 2; cache_type(p, level); level++) {
 		fdtw_begin(w, "l%u-cache", level);
 		fdtw_text(w, "compatible", "cache");
 		fdtw_u32(w, "cache-level", level);
-		put_cache(w, p, cpu, level);
+		put_cache(w, p, first, level);
 		fdtw_u32(w, "phandle",
-			 PH_CACHE0 + cpu * CACHE_LEVELS + level - 1);
+			 PH_CACHE0 + first * CACHE_LEVELS + level - 1);
 		fdtw_end(w);
 	}
+}
+
+/* Linux takes the levels from CLIDR_EL1 and then wants a node for each; the
+ * last level that CPUs share is where its scheduler looks for an idle one. So
+ * the levels from 2 on belong to the whole package, in its first CPU's node.
+ * Where there is only one level, it is left out: alone with its cache, no CPU
+ * would ever take work from another. */
+static void put_caches(struct fdtw *w, const struct platform *p, unsigned cpu)
+{
+	unsigned first = cpu;
+
+	if (!cache_type(p, 1) || !cache_type(p, 2))
+		return;
+	while (first && p->cpu[first - 1].package == p->cpu[cpu].package)
+		first--;
+	put_cache(w, p, first, 1);
+	if (first == cpu)
+		put_outer_caches(w, p, first);
 }
 
 static void put_cpu(struct fdtw *w, const struct platform *p, unsigned i,

@@ -227,8 +227,8 @@ static const struct caches {
 } caches[] = {
 	{ 0, false, false, false, 0 },
 	{ 0x02000021, true, false, false, 1 }, /* KVM: IDC, not DIC */
-	{ 0x01000004, false, false, true, 0 }, /* KVM: IDC and DIC */
-	{ 0x09000003, true, true, false, 0 },  /* KVM: neither */
+	{ 0x01000004, false, false, false, 0 }, /* KVM: IDC and DIC */
+	{ 0x09000003, false, false, false, 0 }, /* KVM: neither */
 	{ 0x0a200123, true, true, false, 2 },  /* three levels, real */
 	{ 0x924924, false, false, true, 6 },   /* seven */
 	{ 0x38, false, false, false, 0 },      /* a hole: nothing */
@@ -243,6 +243,8 @@ START_TEST(test_caches)
 	int node;
 
 	make_machine(2, MIB(16));
+	p.cpu[1].package = 0;
+	p.cpu[1].core = 1;
 	p.clidr = t->clidr;
 	ck_assert_int_eq(arch_arm64.tables(&tables, &p, NULL, GPA(0), 0, NULL),
 			 0);
@@ -266,6 +268,9 @@ START_TEST(test_caches)
 		ck_assert_uint_eq(get_be32(level), ++levels + 1);
 		ck_assert_str_eq(fdt_getprop(dtb, node, "compatible", NULL),
 				 "cache");
+		/* shared: in the node of the package's first CPU */
+		ck_assert_int_eq(fdt_parent_offset(dtb, node),
+				 fdt_path_offset(dtb, "/cpus/cpu@0"));
 	}
 	ck_assert_uint_eq(levels, t->levels);
 	arch_tables_release(&tables);
