@@ -213,16 +213,18 @@ static void client_came(void *opaque, uint32_t events)
 static int socket_address(struct sockaddr_un *sa, const struct chardev *c,
 			  const char *path, struct diag *d)
 {
-	if (!path || !*path)
+	size_t len = path ? strlen(path) : 0;
+
+	if (!len)
 		return diag_fail(d, EINVAL, "%s socket=: needs a path",
 				 c->name);
-	if (strlen(path) >= sizeof(sa->sun_path))
+	if (len >= sizeof(sa->sun_path))
 		return diag_fail(d, ENAMETOOLONG,
 				 "%s socket=%s: longer than %zu bytes", c->name,
 				 path, sizeof(sa->sun_path) - 1);
 	memset(sa, 0, sizeof(*sa));
 	sa->sun_family = AF_UNIX;
-	strcpy(sa->sun_path, path);
+	memcpy(sa->sun_path, path, len + 1);
 	return 0;
 }
 

@@ -460,18 +460,19 @@ void chardev_input_stop(struct chardev *c, bool keep)
 
 static void ignore_sigpipe(void)
 {
+	static const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	struct sigaction act;
 
 	if (sigaction(SIGPIPE, NULL, &act) == 0 &&
 	    !(act.sa_flags & SA_SIGINFO) && act.sa_handler == SIG_DFL)
-		signal(SIGPIPE, SIG_IGN);
+		sigaction(SIGPIPE, &ignore, NULL);
 }
 
 static void chardev_init(struct chardev *c, const struct char_config *cfg,
 			 const char *name, struct event_loop *loop)
 {
 	chardev_look(c);
-	snprintf(c->name, sizeof(c->name), "%s", name);
+	(void)snprintf(c->name, sizeof(c->name), "%s", name);
 	c->mode = cfg->mode;
 	c->loop = loop;
 	pthread_mutex_init(&c->lock, NULL);

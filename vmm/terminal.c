@@ -121,7 +121,7 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 	terminal_restore();
 	sigaction(number, action_before(number), NULL);
 	if (!chains || info->si_code <= 0)
-		raise(number);
+		(void)raise(number);
 }
 
 /* Stop with the terminal given back. SIGSTOP stops all threads right here;
@@ -132,7 +132,7 @@ static void on_stop(int number)
 
 	(void)number;
 	terminal_restore();
-	raise(SIGSTOP);
+	(void)raise(SIGSTOP);
 	errno = saved;
 }
 

@@ -181,7 +181,7 @@ static struct date date_from_seconds(int64_t sec)
 static int64_t seconds_from_date(const struct date *t)
 {
 	return days_from_date(t->year, t->month, t->day) * SECONDS_PER_DAY +
-	       t->hour * 3600 + t->minute * 60 + t->second;
+	       (int64_t)t->hour * 3600 + (int64_t)t->minute * 60 + t->second;
 }
 
 /* ---- register formats (data sheet, table 3) ----------------------------- */
@@ -208,7 +208,7 @@ static unsigned decode_hour(const struct cmos *c, uint8_t v)
 {
 	if (c->ram[REG_B] & B_24H)
 		return decode(c, v);
-	return decode(c, v & (uint8_t)~HOUR_PM) % 12 + (v & HOUR_PM ? 12 : 0);
+	return decode(c, v & (0xff ^ HOUR_PM)) % 12 + (v & HOUR_PM ? 12 : 0);
 }
 
 static void store_date(struct cmos *c, const struct date *t)
@@ -428,7 +428,7 @@ static void update(struct cmos *c)
 	if (c->ram[REG_C] & c->ram[REG_B] & EVENTS)
 		c->ram[REG_C] |= C_IRQ;
 	else
-		c->ram[REG_C] &= (uint8_t)~C_IRQ;
+		c->ram[REG_C] &= 0xff ^ C_IRQ;
 	fixed_drive(&c->fixed, c->ram[REG_C] & C_IRQ);
 	ns = next_event_ns(c);
 	if (ns || c->armed)
@@ -487,7 +487,7 @@ static void write_control(struct cmos *c, unsigned i, uint8_t value)
 		latch(c);
 	c->ram[i] = value;
 	if (c->ram[REG_B] & B_SET)
-		c->ram[REG_B] &= (uint8_t)~UPDATE; /* as the chip does */
+		c->ram[REG_B] &= 0xff ^ UPDATE; /* as the chip does */
 	if (was_halted && !halted(c))
 		unlatch(c, i == REG_A ? NS_PER_SECOND / 2 : guest_now(c).ns);
 }
@@ -509,7 +509,7 @@ static void write_ram(struct cmos *c, unsigned i, uint8_t value)
 		return;
 	look(c);
 	if (i == REG_A)
-		write_control(c, i, value & (uint8_t)~A_UIP);
+		write_control(c, i, value & (0xff ^ A_UIP));
 	else if (i == REG_B)
 		write_control(c, i, value);
 	else if (is_time(i))

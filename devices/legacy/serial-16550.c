@@ -266,7 +266,7 @@ static void write_mcr(struct serial *s, uint8_t value, uint8_t before)
 
 	/* Of the ring indicator only its end is reported. */
 	if (now & MSR_RI)
-		changed &= (uint8_t)~MSR_TERI;
+		changed &= 0xff ^ MSR_TERI;
 	s->reg[MSR] = now | changed | (s->reg[MSR] & MSR_DELTAS);
 	if (before & ~value & MCR_LOOP)
 		resume(s);
@@ -276,7 +276,7 @@ static uint8_t read_msr(struct serial *s)
 {
 	uint8_t msr = s->reg[MSR];
 
-	s->reg[MSR] &= (uint8_t)~MSR_DELTAS;
+	s->reg[MSR] &= 0xff ^ MSR_DELTAS;
 	return msr;
 }
 
