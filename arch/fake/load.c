@@ -17,38 +17,44 @@
 
 /* ---- files ---- */
 
-static int file_size(int fd, const char *name, uint64_t *out, struct diag *d)
+struct file {
+	int fd;
+	const char *name;
+	uint64_t size_bytes;
+};
+
+static int file_init(struct file *f, int fd, const char *name, struct diag *d)
 {
 	struct stat st;
 
+	*f = (struct file){ .fd = fd, .name = name };
 	if (fstat(fd, &st) < 0)
 		return diag_errno(d, errno, "%s", name);
-	*out = (uint64_t)st.st_size;
+	f->size_bytes = (uint64_t)st.st_size;
 	return 0;
 }
 
-/* Read [@from, @from + @len) of a file to @gpa. */
-static int file_to_ram(int fd, const char *name, uint64_t from,
-		       const struct guest_ram *ram, gpa_t gpa, uint64_t len,
-		       struct diag *d)
+/* Read a file from byte @skip to its end, to @gpa. */
+static int file_to_ram(const struct file *f, uint64_t skip,
+		       const struct guest_ram *ram, gpa_t gpa, struct diag *d)
 {
+	uint64_t len = f->size_bytes - skip, done = 0;
 	uint8_t *at = ram_pin(ram, gpa, len);
-	uint64_t done = 0;
 
 	if (!at)
 		return diag_fail(d, E2BIG,
 				 "%s: %" PRIu64 " bytes at 0x%" PRIx64
 				 " are not in guest memory",
-				 name, len, gpa.v);
+				 f->name, len, gpa.v);
 	while (done < len) {
-		ssize_t n =
-			pread(fd, at + done, len - done, (off_t)(from + done));
+		ssize_t n = pread(f->fd, at + done, len - done,
+				  (off_t)(skip + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return diag_errno(d, n ? errno : EIO, "%s: cannot read",
-					  name);
+					  f->name);
 		done += (uint64_t)n;
 	}
 	return 0;
@@ -84,20 +90,18 @@ static int image_check(const struct fake_image *h, uint64_t file_bytes,
 static int image_load(struct fake_image *h, const struct guest_ram *ram,
 		      const struct arch_payload *load, struct diag *d)
 {
-	uint64_t size = 0;
-	int err = file_size(load->kernel_fd, load->kernel_name, &size, d);
+	struct file f;
+	int err = file_init(&f, load->kernel_fd, load->kernel_name, d);
 
 	if (err)
 		return err;
-	if (size < sizeof(*h) ||
-	    pread(load->kernel_fd, h, sizeof(*h), 0) != sizeof(*h))
-		return diag_fail(d, ENOEXEC, "%s: not a fake image",
-				 load->kernel_name);
-	err = image_check(h, size, load->kernel_name, d);
+	if (f.size_bytes < sizeof(*h) ||
+	    pread(f.fd, h, sizeof(*h), 0) != sizeof(*h))
+		return diag_fail(d, ENOEXEC, "%s: not a fake image", f.name);
+	err = image_check(h, f.size_bytes, f.name, d);
 	if (err)
 		return err;
-	return file_to_ram(load->kernel_fd, load->kernel_name, sizeof(*h), ram,
-			   GPA(h->load_gpa), h->body_bytes, d);
+	return file_to_ram(&f, sizeof(*h), ram, GPA(h->load_gpa), d);
 }
 
 /* ---- initramfs: at the end of RAM, on a page boundary ---- */
@@ -132,18 +136,19 @@ static int initrd_load(struct fake_handoff *out, const struct guest_ram *ram,
 		       const struct platform *p, const struct fake_image *h,
 		       const struct arch_payload *load, struct diag *d)
 {
+	struct file f;
 	int err;
 
 	if (load->initramfs_fd < 0)
 		return 0;
-	err = file_size(load->initramfs_fd, load->initramfs_name,
-			&out->initrd_bytes, d);
-	if (!err)
-		err = initrd_place(p, h, load->initramfs_name, out, d);
+	err = file_init(&f, load->initramfs_fd, load->initramfs_name, d);
 	if (err)
 		return err;
-	return file_to_ram(load->initramfs_fd, load->initramfs_name, 0, ram,
-			   GPA(out->initrd_gpa), out->initrd_bytes, d);
+	out->initrd_bytes = f.size_bytes;
+	err = initrd_place(p, h, f.name, out, d);
+	if (err)
+		return err;
+	return file_to_ram(&f, 0, ram, GPA(out->initrd_gpa), d);
 }
 
 /* ---- the machine in words ---- */
@@ -221,7 +226,7 @@ static int table_load(const struct guest_ram *ram, const struct platform *p,
 		      const char *cmdline, const struct fake_handoff *h,
 		      struct diag *d)
 {
-	struct arch_tables tables;
+	struct arch_tables tables = { .count = 0 };
 	struct arch_table *t = &tables.table[0];
 	int err = fake_tables(&tables, p, cmdline, GPA(h->initrd_gpa),
 			      h->initrd_bytes, d);
@@ -260,7 +265,7 @@ int fake_load(struct arch_boot *boot, struct guest_ram *ram,
 					.vcpu_count = p->cpu_enabled,
 					.cmdline_gpa = FAKE_CMDLINE_GPA,
 					.table_gpa = FAKE_TABLE_GPA };
-	struct fake_image image;
+	struct fake_image image = { 0 };
 	int err = image_load(&image, ram, load, d);
 
 	if (!err)

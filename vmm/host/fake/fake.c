@@ -13,6 +13,7 @@
  * instruction.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,23 +77,35 @@ int fake_fails(struct fake_vm *vm, enum host_fake_fault what, struct diag *d)
 		   : 0;
 }
 
+/* Index in fault_names, HOST_FAKE_FAULTS if it is none. */
+static unsigned fault_find(const char *name, size_t len)
+{
+	unsigned i = 0;
+
+	while (i < HOST_FAKE_FAULTS &&
+	       (strncmp(name, fault_names[i], len) != 0 || fault_names[i][len]))
+		i++;
+	return i;
+}
+
 /* One "NAME:NTH:ERRNO"; false if it does not parse. */
 static bool fault_parse(struct fake_vm *vm, const char *text)
 {
-	unsigned nth, err;
-	char name[16];
-	int used = 0;
+	size_t len = strcspn(text, ":");
+	unsigned what = fault_find(text, len);
+	unsigned long nth, err;
+	char *end;
 
-	if (sscanf(text, "%15[a-z_]:%u:%u%n", name, &nth, &err, &used) != 3 ||
-	    text[used] || !err || err > 4095)
+	if (what == HOST_FAKE_FAULTS || !text[len])
 		return false;
-	for (unsigned i = 0; i < HOST_FAKE_FAULTS; i++) {
-		if (strcmp(name, fault_names[i]))
-			continue;
-		vm->fault[i] = (struct fake_fault){ nth, (int)err };
-		return true;
-	}
-	return false;
+	nth = strtoul(text + len + 1, &end, 10);
+	if (*end != ':' || nth > UINT_MAX)
+		return false;
+	err = strtoul(end + 1, &end, 10);
+	if (*end || !err || err > 4095)
+		return false;
+	vm->fault[what] = (struct fake_fault){ (unsigned)nth, (int)err };
+	return true;
 }
 
 static int faults_from_environment(struct fake_vm *vm, struct diag *d)
@@ -275,14 +288,14 @@ static int fake_state_put(struct host_vcpu *vcpu, enum host_state cls,
 
 /* ---- for tests ---- */
 
-void host_fake_poll_every(struct host_vm *vm, unsigned instructions)
+void host_fake_poll_every(struct host_vm *host, unsigned instructions)
 {
-	fake_vm_of(vm)->poll_every = instructions;
+	fake_vm_of(host)->poll_every = instructions;
 }
 
-void host_fake_poll(struct host_vm *vm)
+void host_fake_poll(struct host_vm *host)
 {
-	fake_irqfds_look(fake_vm_of(vm));
+	fake_irqfds_look(fake_vm_of(host));
 }
 
 bool host_fake_pending(struct host_vm *host, unsigned index, unsigned number)
@@ -295,10 +308,10 @@ bool host_fake_pending(struct host_vm *host, unsigned index, unsigned number)
 	       1;
 }
 
-bool host_fake_pin(struct host_vm *vm, unsigned pin)
+bool host_fake_pin(struct host_vm *host, unsigned pin)
 {
 	CHECK(pin < FAKE_PINS);
-	return atomic_load(&fake_vm_of(vm)->pins) >> pin & 1;
+	return atomic_load(&fake_vm_of(host)->pins) >> pin & 1;
 }
 
 void host_fake_stats(struct host_vm *host, struct host_fake_stats *out)

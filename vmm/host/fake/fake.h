@@ -35,13 +35,13 @@ enum host_fake_fault {
 
 /**
  * host_fake_fail - make a call fail, once
- * @vm: a VM of host_fake
+ * @host: a VM of host_fake
  * @what: which operation
  * @nth: 1: the next call of it; 0 cancels
  * @err: positive errno value it fails with; nothing else happens in that call
  */
-void host_fake_fail(struct host_vm *vm, enum host_fake_fault what, unsigned nth,
-		    int err);
+void host_fake_fail(struct host_vm *host, enum host_fake_fault what,
+		    unsigned nth, int err);
 
 /**
  * host_fake_poll_every - how often running vCPUs look at irqfds
@@ -50,17 +50,17 @@ void host_fake_fail(struct host_vm *vm, enum host_fake_fault what, unsigned nth,
  *
  * Context: no vCPU runs.
  */
-void host_fake_poll_every(struct host_vm *vm, unsigned instructions);
+void host_fake_poll_every(struct host_vm *host, unsigned instructions);
 
 /** host_fake_poll - look at irqfds now, as a running vCPU would */
-void host_fake_poll(struct host_vm *vm);
+void host_fake_poll(struct host_vm *host);
 
 /** host_fake_pending - true if interrupt @number is pending on vCPU @index,
  * which must exist */
-bool host_fake_pending(struct host_vm *vm, unsigned index, unsigned number);
+bool host_fake_pending(struct host_vm *host, unsigned index, unsigned number);
 
 /** host_fake_pin - level of wire @pin */
-bool host_fake_pin(struct host_vm *vm, unsigned pin);
+bool host_fake_pin(struct host_vm *host, unsigned pin);
 
 /**
  * struct host_fake_stats - what the VM holds and has seen
@@ -75,6 +75,6 @@ struct host_fake_stats {
 };
 
 /** host_fake_stats - a consistent copy of the numbers */
-void host_fake_stats(struct host_vm *vm, struct host_fake_stats *out);
+void host_fake_stats(struct host_vm *host, struct host_fake_stats *out);
 
 #endif

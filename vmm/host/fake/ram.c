@@ -20,7 +20,7 @@ static uint64_t page_size(const struct fake_vm *vm)
 
 static size_t dirty_words(const struct fake_vm *vm, const struct fake_map *m)
 {
-	return (size_t)(m->size_bytes / page_size(vm) + 63) / 64;
+	return MAX(1, (size_t)(m->size_bytes / page_size(vm) + 63) / 64);
 }
 
 static struct fake_map *map_at(struct fake_vm *vm, uint64_t gpa)
@@ -34,10 +34,10 @@ static struct fake_map *map_at(struct fake_vm *vm, uint64_t gpa)
 static int map_check(const struct fake_vm *vm, const struct fake_map *new,
 		     struct diag *d)
 {
-	uint64_t mask = page_size(vm) - 1, end;
+	uint64_t at = (uintptr_t) new->host, end;
 
-	if (!new->size_bytes || ((new->gpa | new->size_bytes) & mask) ||
-	    (uintptr_t)new->host % page_size(vm))
+	if (!new->size_bytes ||
+	    ((new->gpa | new->size_bytes | at) & (page_size(vm) - 1)))
 		return diag_fail(d, EINVAL, "RAM at 0x%llx is not page-aligned",
 				 (unsigned long long)new->gpa);
 	if (!add_u64(new->gpa, new->size_bytes, &end) ||
@@ -67,7 +67,7 @@ static int map_add(struct fake_vm *vm, struct fake_map *new, struct diag *d)
 		return diag_fail(d, ENOSPC, "more than %u RAM regions",
 				 FAKE_MAPS_MAX);
 	if (vm->logging) {
-		new->dirty = calloc(dirty_words(vm, new), sizeof(uint64_t));
+		new->dirty = calloc(dirty_words(vm, new), sizeof(*new->dirty));
 		if (!new->dirty)
 			return diag_fail(d, ENOMEM, "out of memory");
 	}
@@ -134,7 +134,7 @@ static int dirty_make(struct fake_vm *vm, struct diag *d)
 	for (unsigned i = 0; i < vm->map_count; i++) {
 		struct fake_map *m = &vm->map[i];
 
-		m->dirty = calloc(dirty_words(vm, m), sizeof(uint64_t));
+		m->dirty = calloc(dirty_words(vm, m), sizeof(*m->dirty));
 		if (!m->dirty) {
 			dirty_drop(vm);
 			return diag_fail(d, ENOMEM, "out of memory");

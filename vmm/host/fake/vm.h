@@ -32,7 +32,7 @@ struct fake_map {
 	uint64_t gpa, size_bytes;
 	uint8_t *host;
 	unsigned flags;
-	_Atomic(uint64_t) *dirty;
+	_Atomic uint64_t *dirty;
 };
 
 struct fake_route {
@@ -69,7 +69,7 @@ struct fake_vcpu {
 	struct fake_core core;
 	unsigned since_poll;
 	enum host_event event;
-	_Atomic(uint64_t) pending[FAKE_IRQS / 64];
+	_Atomic uint64_t pending[FAKE_IRQS / 64];
 	atomic_bool kicked;
 	int wake_fd;
 	bool start, started;
@@ -105,7 +105,7 @@ struct fake_vm {
 	unsigned dropped, rings;
 	struct fake_fault fault[HOST_FAKE_FAULTS];
 
-	_Atomic(uint64_t) pins;
+	_Atomic uint64_t pins;
 };
 
 /** fake_vm_of - the fake VM behind @vm */
@@ -127,13 +127,13 @@ int fake_fails(struct fake_vm *vm, enum host_fake_fault what, struct diag *d);
 
 /* ---- ram.c ---- */
 
-int fake_ram_map(struct host_vm *vm, gpa_t gpa, void *host, uint64_t size_bytes,
+int fake_ram_map(struct host_vm *host, gpa_t gpa, void *at, uint64_t size_bytes,
 		 unsigned flags, struct diag *d);
-int fake_ram_unmap(struct host_vm *vm, gpa_t gpa, struct diag *d);
-int fake_dirty_start(struct host_vm *vm, struct diag *d);
-int fake_dirty_take(struct host_vm *vm, gpa_t gpa, uint64_t *bitmap,
+int fake_ram_unmap(struct host_vm *host, gpa_t gpa, struct diag *d);
+int fake_dirty_start(struct host_vm *host, struct diag *d);
+int fake_dirty_take(struct host_vm *host, gpa_t gpa, uint64_t *bitmap,
 		    size_t words, struct diag *d);
-int fake_dirty_stop(struct host_vm *vm, struct diag *d);
+int fake_dirty_stop(struct host_vm *host, struct diag *d);
 
 /** fake_ram_release - drop all maps and dirty bitmaps */
 void fake_ram_release(struct fake_vm *vm);
@@ -151,17 +151,17 @@ bool fake_ram_store(struct fake_vm *vm, uint64_t gpa, unsigned size_bytes,
 
 /* ---- wires.c ---- */
 
-int fake_route_set(struct host_vm *vm, uint32_t gsi,
+int fake_route_set(struct host_vm *host, uint32_t gsi,
 		   const struct msi_message *msg);
-void fake_route_clear(struct host_vm *vm, uint32_t gsi);
-int fake_route_apply(struct host_vm *vm);
-int fake_irqfd_add(struct host_vm *vm, uint32_t gsi, int fd);
-int fake_irqfd_del(struct host_vm *vm, uint32_t gsi, int fd);
-int fake_msi_send(struct host_vm *vm, const struct msi_message *msg);
-int fake_irq_pin(struct host_vm *vm, uint32_t pin, bool level);
-int fake_doorbell_add(struct host_vm *vm, bool pio, uint64_t addr,
+void fake_route_clear(struct host_vm *host, uint32_t gsi);
+int fake_route_apply(struct host_vm *host);
+int fake_irqfd_add(struct host_vm *host, uint32_t gsi, int fd);
+int fake_irqfd_del(struct host_vm *host, uint32_t gsi, int fd);
+int fake_msi_send(struct host_vm *host, const struct msi_message *msg);
+int fake_irq_pin(struct host_vm *host, uint32_t pin, bool level);
+int fake_doorbell_add(struct host_vm *host, bool pio, uint64_t addr,
 		      unsigned size_bytes, const uint64_t *match, int fd);
-int fake_doorbell_del(struct host_vm *vm, bool pio, uint64_t addr,
+int fake_doorbell_del(struct host_vm *host, bool pio, uint64_t addr,
 		      unsigned size_bytes, const uint64_t *match, int fd);
 
 /** fake_doorbell_ring - a guest write; true if a doorbell took it */
