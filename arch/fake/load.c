@@ -161,18 +161,18 @@ static const char *bus_name(enum plat_bus bus)
 static void print_range(FILE *f, const char *what, const struct plat_range *r)
 {
 	if (r->size_bytes)
-		fprintf(f, "%s %s 0x%" PRIx64 "+0x%" PRIx64 "\n", what,
-			bus_name(r->bus), r->base, r->size_bytes);
+		(void)fprintf(f, "%s %s 0x%" PRIx64 "+0x%" PRIx64 "\n", what,
+			      bus_name(r->bus), r->base, r->size_bytes);
 }
 
 static void print_device(FILE *f, const struct plat_dev *dev)
 {
-	fprintf(f, "device %s\n", dev->name);
+	(void)fprintf(f, "device %s\n", dev->name);
 	for (unsigned i = 0; i < dev->range_count; i++)
 		print_range(f, " range", &dev->range[i]);
 	for (unsigned i = 0; i < dev->irq_count; i++)
-		fprintf(f, " pin %u %s\n", dev->irq[i].pin,
-			dev->irq[i].level ? "level" : "edge");
+		(void)fprintf(f, " pin %u %s\n", dev->irq[i].pin,
+			      dev->irq[i].level ? "level" : "edge");
 }
 
 static void print_platform(FILE *f, const struct platform *p,
@@ -181,7 +181,7 @@ static void print_platform(FILE *f, const struct platform *p,
 {
 	struct plat_range rd = { PLAT_MMIO, initrd.v, initrd_bytes };
 
-	fprintf(f, "cpus %u of %u\n", p->cpu_enabled, p->cpu_count);
+	(void)fprintf(f, "cpus %u of %u\n", p->cpu_enabled, p->cpu_count);
 	for (unsigned i = 0; i < p->ram_count; i++)
 		print_range(f, "ram", &p->ram[i]);
 	if (p->pci.present) {
@@ -193,7 +193,7 @@ static void print_platform(FILE *f, const struct platform *p,
 	for (unsigned i = 0; i < p->dev_count; i++)
 		print_device(f, &p->dev[i]);
 	print_range(f, "initrd", &rd);
-	fprintf(f, "cmdline %s\n", cmdline);
+	(void)fprintf(f, "cmdline %s\n", cmdline);
 }
 
 int fake_tables(struct arch_tables *out, const struct platform *p,

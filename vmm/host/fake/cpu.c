@@ -52,12 +52,12 @@ static bool fatal(struct fake_vcpu *v, const char *what, uint64_t value)
 {
 	const struct fake_core *c = &v->core;
 
-	snprintf(v->host.why, sizeof(v->host.why),
-		 "%s 0x%" PRIx64 " at pc 0x%" PRIx64 ", r0-r3 0x%" PRIx64
-		 " 0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64 ", status 0x%" PRIx64
-		 ", cause %" PRIu64,
-		 what, value, c->pc, c->r[0], c->r[1], c->r[2], c->r[3],
-		 c->status, c->cause);
+	(void)snprintf(v->host.why, sizeof(v->host.why),
+		       "%s 0x%" PRIx64 " at pc 0x%" PRIx64 ", r0-r3 0x%" PRIx64
+		       " 0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64
+		       ", status 0x%" PRIx64 ", cause %" PRIu64,
+		       what, value, c->pc, c->r[0], c->r[1], c->r[2], c->r[3],
+		       c->status, c->cause);
 	return leave(v, HOST_FATAL);
 }
 

@@ -115,7 +115,7 @@ static int faults_from_environment(struct fake_vm *vm, struct diag *d)
 
 	if (!env)
 		return 0;
-	snprintf(copy, sizeof(copy), "%s", env);
+	(void)snprintf(copy, sizeof(copy), "%s", env);
 	while ((item = strsep(&rest, ",")))
 		if (*item && !fault_parse(vm, item))
 			return diag_fail(d, EINVAL, HOST_FAKE_ENV "=%s: %s",
