@@ -226,7 +226,7 @@ static bool put_page_tables(const struct guest_ram *ram)
 	put_le64(at, (X86_PAGE_TABLES_GPA + KIB(4)) | TABLE);
 	for (uint64_t i = 0; i < 4; i++)
 		put_le64(at + KIB(4) + i * 8, (dirs + i * KIB(4)) | TABLE);
-	for (uint64_t i = 0; i < 4 * 512; i++)
+	for (uint64_t i = 0; i < UINT64_C(4) * 512; i++)
 		put_le64(at + 2 * KIB(4) + i * 8, i * MIB(2) | PAGE);
 	return true;
 }

@@ -209,8 +209,8 @@ static int put_gdt(enum x86_protocol protocol, const struct guest_ram *ram,
 {
 	uint8_t gdt[X86_GDT_MAX * 8];
 
-	for (unsigned i = 0; i < X86_GDT_MAX; i++)
-		put_le64(gdt + i * 8, x86_gdt(protocol, i));
+	for (size_t i = 0; i < X86_GDT_MAX; i++)
+		put_le64(gdt + i * 8, x86_gdt(protocol, (unsigned)i));
 	if (!ram_write(ram, GPA(X86_GDT_GPA), gdt, sizeof(gdt)))
 		return diag_fail(d, E2BIG, "no RAM for the start data");
 	return 0;
@@ -241,7 +241,7 @@ int x86_load(struct arch_boot *boot, struct guest_ram *ram,
 	     struct diag *d)
 {
 	struct x86_handoff h = { .initrd_bytes = 0 };
-	struct x86_kernel k;
+	struct x86_kernel k = { .end = 0 };
 	int err;
 
 	if ((err = load_kernel(&k, ram, load, d)) ||

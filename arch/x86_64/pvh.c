@@ -99,7 +99,7 @@ static int read_segments(struct segments *out, const struct x86_image *img,
 	err = x86_image_read(img, at, ph, count * sizeof(ph[0]), d);
 	if (err)
 		return err;
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		out->s[i] = (struct segment){
 			.type = le32toh(ph[i].p_type),
 			.at = le64toh(ph[i].p_offset),
@@ -108,6 +108,7 @@ static int read_segments(struct segments *out, const struct x86_image *img,
 			.mem_bytes = le64toh(ph[i].p_memsz),
 			.align = le64toh(ph[i].p_align),
 		};
+	}
 	out->count = count;
 	return 0;
 }
