@@ -13,9 +13,14 @@
 #include "devices/virtio/devices.h"
 
 static const struct device_class *const classes[] = {
-	&serial_16550_class, &serial_pl011_class, &rtc_cmos_class,
-	&rtc_pl031_class,    &gpio_pl061_class,	  &acpi_pm_class,
-	&ged_class,	     &pci_host_class,
+	&serial_16550_class,
+	&serial_pl011_class,
+	&rtc_cmos_class,
+	&rtc_pl031_class,
+	&gpio_pl061_class,
+	&acpi_pm_class,
+	&ged_class,
+	&pci_host_class,
 #ifdef CONFIG_VIRTIO_RNG
 	&virtio_rng_class,
 #endif
