@@ -181,7 +181,7 @@ static int find_entry(const struct segments *seg, const struct x86_image *img,
 }
 
 static int check_segment(const struct segment *s, const struct x86_image *img,
-			 uint64_t low, uint64_t *end, struct diag *d)
+			 uint64_t *end, struct diag *d)
 {
 	uint64_t file_end, mem_end = UINT64_MAX;
 
@@ -198,25 +198,25 @@ static int check_segment(const struct segment *s, const struct x86_image *img,
 				 img->size_bytes);
 	if (s->gpa < X86_KERNEL_MIN)
 		return malformed(img, "segment below 1 MiB, at", s->gpa, d);
-	if (!add_u64(s->gpa, s->mem_bytes, &mem_end) || mem_end > low)
-		return x86_image_too_big(img, mem_end, low, d);
+	add_u64(s->gpa, s->mem_bytes, &mem_end);
 	*end = MAX(*end, mem_end);
 	return 0;
 }
 
-/* Check all, then copy all. *@end: behind the last. */
+/* Check all, so that the end is that of the last; then copy all. */
 static int load_segments(const struct segments *seg,
 			 const struct x86_image *img,
 			 const struct guest_ram *ram, uint64_t *end,
 			 struct diag *d)
 {
-	uint64_t low = x86_low_ram(ram);
 	int err = 0;
 
 	*end = X86_KERNEL_MIN;
 	for (unsigned i = 0; i < seg->count && !err; i++)
 		if (seg->s[i].type == PT_LOAD && seg->s[i].mem_bytes)
-			err = check_segment(&seg->s[i], img, low, end, d);
+			err = check_segment(&seg->s[i], img, end, d);
+	if (!err && *end > x86_low_ram(ram))
+		err = x86_image_too_big(img, *end, x86_low_ram(ram), d);
 	for (unsigned i = 0; i < seg->count && !err; i++)
 		if (seg->s[i].type == PT_LOAD && seg->s[i].bytes)
 			err = x86_image_copy(img, seg->s[i].at, ram,

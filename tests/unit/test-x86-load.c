@@ -505,7 +505,18 @@ START_TEST(test_bad_pvh)
 }
 END_TEST
 
-/* A segment that wants the bytes between good ones may not exist in RAM. */
+/* What is said is what all segments need, not the first that does not fit. */
+START_TEST(test_need_of_all)
+{
+	make(PVH);
+	put_le64(file + PH(1, p_memsz), MIB(50));
+	put_le64(file + PH(2, p_memsz), MIB(100));
+	ck_assert_int_eq(load(), -E2BIG);
+	expect_text("needs RAM up to 117 MiB");
+}
+END_TEST
+
+/* A segment without memory may be anywhere. */
 START_TEST(test_hole_segment)
 {
 	make(PVH);
@@ -593,6 +604,7 @@ int main(void)
 	tcase_add_test(t, test_cmdline_hostile);
 	tcase_add_loop_test(t, test_bad_bzimage, 0, ARRAY_SIZE(bz_damage));
 	tcase_add_loop_test(t, test_bad_pvh, 0, ARRAY_SIZE(pvh_damage));
+	tcase_add_test(t, test_need_of_all);
 	tcase_add_test(t, test_hole_segment);
 	tcase_add_loop_test(t, test_others, 0, ARRAY_SIZE(others));
 	tcase_add_loop_test(t, test_not_a_file, 0, 2);
