@@ -1056,7 +1056,7 @@ START_TEST(test_kick_is_never_lost)
 	rig_load(&r);
 	t.vcpu = host_fake.vcpu(r.vm, w->op == FAKE_OP_ILLEGAL);
 	ck_assert_int_eq(pthread_create(&thread, NULL, runner_main, &t), 0);
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < 500; i++) {
 		unsigned before = atomic_load(&t.rounds);
 
 		host_fake.vcpu_kick(t.vcpu);
@@ -1262,7 +1262,7 @@ END_TEST
 
 #define RING 4
 
-/* Each vCPU waits for a message and passes it on, 200 times around: a wake-up
+/* Each vCPU waits for a message and passes it on, 100 times around: a wake-up
  * that gets lost stops the ring. */
 START_TEST(test_message_ring)
 {
@@ -1271,7 +1271,7 @@ START_TEST(test_message_ring)
 	struct rig r;
 
 	rig_init(&r, RING);
-	fake_li(&r.a, R6, 200); /* vCPU 0: start the others */
+	fake_li(&r.a, R6, 100); /* vCPU 0: start the others */
 	fake_la(&r.a, R2, 's');
 	fake_li(&r.a, R4, RING);
 	fake_li(&r.a, R1, 1);
@@ -1316,7 +1316,7 @@ START_TEST(test_message_ring)
 			pthread_create(&thread[i], NULL, run_to_end, &t[i]), 0);
 	}
 	ck_assert_int_eq(run(&r, 0), HOST_POWEROFF);
-	ck_assert_uint_eq(core_of(&r, 0).r[12], 200);
+	ck_assert_uint_eq(core_of(&r, 0).r[12], 100);
 	for (unsigned i = 1; i < RING; i++) {
 		atomic_store(&t[i].stop, 1);
 		host_fake.vcpu_kick(t[i].vcpu);

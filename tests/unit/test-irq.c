@@ -415,7 +415,7 @@ END_TEST
 
 /* ---- threads ------------------------------------------------------------ */
 
-#define ROUNDS 300
+#define ROUNDS 100
 
 struct firing {
 	struct msi *msi;
