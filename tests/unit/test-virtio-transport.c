@@ -1014,6 +1014,86 @@ START_TEST(state_damaged)
 }
 END_TEST
 
+/* ---- threads ------------------------------------------------------------------------------------------------------------ */
+
+static atomic_bool stop;
+
+/* A vCPU that sets the device up, kicks and resets it, with empty rings. */
+static void *vcpu_driver(void *opaque)
+{
+	struct drv mine = *(const struct drv *)opaque;
+
+	while (!atomic_load(&stop)) {
+		drv_negotiate(&mine, ALL);
+		for (unsigned q = 0; q < 2; q++) {
+			uint64_t ring = q ? RING1 : RING0;
+
+			drv_select(&mine, q);
+			drv_set_size(&mine, 16);
+			drv_set_rings(&mine, ring, ring_avail(ring),
+				      ring_used(ring));
+			drv_enable(&mine);
+		}
+		drv_go(&mine);
+		for (unsigned i = 0; i < 8; i++)
+			drv_kick(&mine, i & 1);
+		drv_get(&mine, mine.mmio ? 0x100 : 0x2000, 4);
+	}
+	return NULL;
+}
+
+/* Another one that moves the BAR and masks vectors meanwhile. */
+static void *vcpu_pci(void *opaque)
+{
+	unsigned cap = cfg_cap(&bed, 1, PCI_CAP_MSIX, 0);
+
+	(void)opaque;
+	for (unsigned n = 0; !atomic_load(&stop); n++) {
+		cfg_put(&bed, 1, 0x10, 4, BED_MEM64 + (n & 1) * 0x8000);
+		cfg_put(&bed, 1, 4, 2, n & 2);
+		cfg_put(&bed, 1, cap + 2, 2, n << 14);
+		bus_write(bed.env.mmio, BED_MEM64 + 0x400c, 4, n & 1);
+		bus_read(bed.env.mmio, BED_MEM64 + 0x7000, 8);
+		cfg_get(&bed, 1, 6, 2);
+	}
+	return NULL;
+}
+
+static void on_deadline(void *opaque)
+{
+	(void)opaque;
+	atomic_store(&stop, true);
+	event_loop_stop(bed.env.loop);
+}
+
+/* For ThreadSanitizer, and for deadlocks: all lock orders at once. */
+START_TEST(vcpus_and_event_loop)
+{
+	struct event_timer deadline;
+	pthread_t a, b;
+
+	begin(_i);
+	atomic_store(&stop, false);
+	ck_assert_int_eq(event_timer_init(&deadline, bed.env.loop, on_deadline,
+					  NULL),
+			 0);
+	event_timer_set(&deadline, 300 * 1000000, 0);
+	bed.rounds = UINT32_MAX;
+	pthread_create(&a, NULL, vcpu_driver, &drv);
+	pthread_create(&b, NULL, drv.mmio ? vcpu_driver : vcpu_pci,
+		       &drv);
+	event_loop_run(bed.env.loop);
+	pthread_join(a, NULL);
+	pthread_join(b, NULL);
+	event_timer_release(&deadline);
+	dev->cls->reset(dev);
+	drv.base = drv.mmio ? BED_VMMIO : cfg_bar64(&bed, 1, 0);
+	run(ALL);
+	ck_serves(0);
+	end();
+}
+END_TEST
+
 /* ---- vectors of guest memory ------------------------------------------------------------------------------------------------ */
 
 START_TEST(iov_copies)
@@ -1103,12 +1183,13 @@ static TCase *register_case(void)
 
 static TCase *state_case(void)
 {
-	TCase *tc = tcase_create("state");
+	TCase *tc = tcase_create("state and threads");
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, state_round_trip, 0, 4);
 	tcase_add_loop_test(tc, state_with_waiting_request, 0, 4);
 	tcase_add_loop_test(tc, state_damaged, 0, 4);
+	tcase_add_loop_test(tc, vcpus_and_event_loop, 0, 2);
 	return tc;
 }
 
