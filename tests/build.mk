@@ -118,3 +118,34 @@ bench:
 .PHONY: lint
 lint: $(B)/include/config/auto.conf
 	$(Q)$(PYTHON) $(SRC)/tests/run "$(SRC)/tests/lint/run $(B) all"
+
+# Everything. The servers take longest, so they come first; two at a time.
+# Those that need the other ISA's program get it from a second make.
+OTHER_ARCH := $(if $(filter x86_64,$(ARCH)),arm64,x86_64)
+OB := $(O)/$(OTHER_ARCH)
+fuzz-programs := $(addprefix $(B)/fuzz/,$(fuzz-targets))
+X86 := $(if $(filter x86_64,$(ARCH)),$(B),$(OB))
+ARM := $(if $(filter arm64,$(ARCH)),$(B),$(OB))
+
+.PHONY: check check-build guests-build
+guests-build: $(B)/spandrel payloads
+check-build: guests-build $(unit-programs) $(fuzz-programs)
+	$(Q)$(MAKE) --no-print-directory ARCH=$(OTHER_ARCH) guests-build
+	$(Q)O=$(O) $(SRC)/tests/images/prepare
+check:
+	$(Q)$(MAKE) --no-print-directory -j2 check-build
+	$(Q)O=$(O) $(PYTHON) $(SRC)/tests/run -j 2 \
+		"$(SRC)/tests/e2e/boot xeon $(X86)/spandrel" \
+		"$(SRC)/tests/e2e/boot epyc $(X86)/spandrel" \
+		"$(SRC)/tests/e2e/boot arm $(ARM)/spandrel" \
+		"$(SRC)/tests/guests/run x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
+		"$(SRC)/tests/guests/run --emulated x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
+		"$(SRC)/tests/guests/run arm64 $(ARM)/spandrel $(test-payloads:%=$(ARM)/guests/%)" \
+		"$(SRC)/tests/e2e/cli $(B)/spandrel" \
+		"$(SRC)/tests/lint/run $(B)" \
+		$(unit-programs) \
+		$(patsubst %,"$(SRC)/tests/fuzz/run % replay",$(fuzz-programs))
+
+.PHONY: run
+run: $(B)/spandrel
+	$(Q)O=$(O) $(SRC)/tests/hosts/run-guest $(B)/spandrel

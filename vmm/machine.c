@@ -293,8 +293,8 @@ int machine_tables(const struct arch *arch, const struct vm_config *cfg,
 
 	if (err)
 		return err;
-	err = arch->tables(out, &m->platform, cfg->cmdline ? cfg->cmdline : "",
-			   GPA(0), 0, d);
+	/* Without a command line there are no seeds: the same every time. */
+	err = arch->tables(out, &m->platform, cfg->cmdline, GPA(0), 0, d);
 	machine_free(m);
 	return err;
 }
