@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: making and ending devices, see device.h */
+#include "devices/device.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "devices/device.h"
 
 int device_new(struct device **out, const struct device_class *cls,
 	       const char *id, const struct device_env *env,

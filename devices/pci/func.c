@@ -9,9 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "devices/pci/pci.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
+
+#include "devices/pci/pci.h"
 
 static const struct pci_reg header_regs[] = {
 	{ .offset = PCI_COMMAND,
@@ -59,9 +60,8 @@ static int take_slot(struct pci_root *root, uint8_t *devfn, struct diag *d)
 }
 
 int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
-		  const struct pci_ident *ident,
-		  const struct pci_func_ops *ops, bool has_intx,
-		  struct diag *d)
+		  const struct pci_ident *ident, const struct pci_func_ops *ops,
+		  bool has_intx, struct diag *d)
 {
 	int err = take_slot(root, &f->devfn, d);
 
@@ -114,8 +114,8 @@ int pci_func_add_bar(struct pci_func *f, unsigned index, uint64_t size_bytes,
 	struct pci_reg reg = { .offset = bar_offset(index), .size_bytes = 4 };
 	int err;
 
-	CHECK(is_pow2(size_bytes) && size_bytes >= 16 &&
-	      size_bytes <= GIB(1) && index + is64 < PCI_BARS);
+	CHECK(is_pow2(size_bytes) && size_bytes >= 16 && size_bytes <= GIB(1) &&
+	      index + is64 < PCI_BARS);
 	err = pci_root_alloc(f, size_bytes, is64, &bar->home, d);
 	if (err)
 		return err;
@@ -126,7 +126,7 @@ int pci_func_add_bar(struct pci_func *f, unsigned index, uint64_t size_bytes,
 					   .opaque = opaque,
 					   .name = f->name };
 	reg.value = (uint32_t)bar->home | (is64 ? 4 : 0);
-	reg.rw = (uint32_t)~(size_bytes - 1);
+	reg.rw = (uint32_t) ~(size_bytes - 1);
 	pci_func_add_reg(f, &reg);
 	if (is64) {
 		reg.offset = bar_offset(index + 1);
@@ -151,8 +151,8 @@ uint64_t pci_bar_address(const struct pci_func *f, unsigned index)
 
 	if (!f->bar[index].is64)
 		return low;
-	return low |
-	       (uint64_t)get_le32(f->config + bar_offset(index + 1)) << 32;
+	return low | (uint64_t)get_le32(f->config + bar_offset(index + 1))
+			     << 32;
 }
 
 static void bar_moved(struct pci_func *f, unsigned index)
@@ -161,8 +161,8 @@ static void bar_moved(struct pci_func *f, unsigned index)
 
 	if (f->ops->bar_moved)
 		f->ops->bar_moved(f, index,
-				  bar->mapped ? bar->region.base :
-						PCI_UNMAPPED);
+				  bar->mapped ? bar->region.base
+					      : PCI_UNMAPPED);
 }
 
 static void bar_unmap(struct pci_func *f, unsigned index)
@@ -273,7 +273,7 @@ void pci_func_release(struct pci_func *f)
 	memset(f, 0, sizeof(*f));
 }
 
-/* ---- configuration space -------------------------------------------------- */
+/* ---- configuration space ---- */
 
 static bool overlaps(unsigned offset, unsigned size, unsigned first,
 		     unsigned last)
@@ -318,8 +318,8 @@ static void written(struct pci_func *f, unsigned offset, unsigned size)
 	}
 	if (overlaps(offset, size, PCI_BAR0, PCI_BAR0 + 4 * PCI_BARS - 1))
 		bars_update(f);
-	if (f->msix.count && overlaps(offset, size, f->msix.cap + 2u,
-				      f->msix.cap + 3u))
+	if (f->msix.count &&
+	    overlaps(offset, size, f->msix.cap + 2u, f->msix.cap + 3u))
 		pci_msix_control(f);
 	if (overlaps(offset, size, f->window_first, f->window_last))
 		f->ops->window_written(f);
@@ -336,7 +336,7 @@ void pci_config_write(struct pci_func *f, unsigned offset, unsigned size_bytes,
 		uint8_t rw = f->rw[offset + i];
 
 		*byte = (uint8_t)((*byte & ~rw) | (v & rw));
-		*byte &= (uint8_t)~(v & f->rw1c[offset + i]);
+		*byte &= (uint8_t) ~(v & f->rw1c[offset + i]);
 	}
 	written(f, offset, size_bytes);
 }
@@ -393,7 +393,7 @@ static void intx_command(struct pci_func *f)
 	pthread_mutex_unlock(&f->root->intx_lock);
 }
 
-/* ---- state ---------------------------------------------------------------- */
+/* ---- state ---- */
 
 void pci_func_save(const struct pci_func *f, struct stream_out *out)
 {

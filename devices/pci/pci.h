@@ -194,9 +194,8 @@ struct pci_root *pci_host_root(struct device *dev);
  * Return: 0 or -ENOSPC (all 31 slots taken).
  */
 int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
-		  const struct pci_ident *ident,
-		  const struct pci_func_ops *ops, bool has_intx,
-		  struct diag *d);
+		  const struct pci_ident *ident, const struct pci_func_ops *ops,
+		  bool has_intx, struct diag *d);
 
 /**
  * pci_func_add_reg - add a register to the header or a capability
@@ -322,7 +321,7 @@ int pci_msix_load(struct pci_func *f, struct stream_in *in, struct diag *d);
  * has no wires */
 void pci_intx_set(struct pci_func *f, bool level);
 
-/* ---- inside devices/pci --------------------------------------------------- */
+/* ---- inside devices/pci ---- */
 
 /**
  * struct pci_root - the host bridge and its bus

@@ -13,8 +13,9 @@
  */
 #include <errno.h>
 
-#include "devices/pci/pci.h"
 #include "vmm/base/log.h"
+
+#include "devices/pci/pci.h"
 
 enum { EVENT_PANICKED = 1 << 0, EVENT_CRASH_LOADED = 1 << 1 };
 

@@ -27,7 +27,7 @@ struct pci_root *pci_host_root(struct device *dev)
 	return container_of(dev, struct pci_root, dev);
 }
 
-/* ---- configuration accesses ------------------------------------------------ */
+/* ---- configuration accesses ---- */
 
 /* Who answers on @bus at @devfn; functions other than 0 do not exist. */
 static struct pci_func *find(struct pci_root *root, unsigned bus,
@@ -57,8 +57,8 @@ static uint64_t ecam_read(void *opaque, uint64_t offset_bytes,
 	return f ? pci_config_read(f, reg, size_bytes) : UINT64_MAX;
 }
 
-static void ecam_write(void *opaque, uint64_t offset_bytes,
-		       unsigned size_bytes, uint64_t value)
+static void ecam_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
+		       uint64_t value)
 {
 	unsigned reg;
 	struct pci_func *f = ecam_find(opaque, offset_bytes, size_bytes, &reg);
@@ -113,14 +113,13 @@ static void cfc_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
 	struct pci_func *f = cfc_find(root);
 
 	if (f)
-		pci_config_write(f,
-				 (root->cf8 & 0xfc) + (unsigned)offset_bytes,
+		pci_config_write(f, (root->cf8 & 0xfc) + (unsigned)offset_bytes,
 				 size_bytes, value);
 }
 
 static const struct bus_ops cfc_ops = { cfc_read, cfc_write };
 
-/* ---- address windows ------------------------------------------------------- */
+/* ---- address windows ---- */
 
 /* The first address above @at that the BARs of @f leave free. */
 static uint64_t skip(const struct pci_func *f, uint64_t at, uint64_t size)
@@ -167,7 +166,7 @@ int pci_root_alloc(const struct pci_func *f, uint64_t size_bytes, bool is64,
 			 f->name, (unsigned long long)size_bytes);
 }
 
-/* ---- device class ----------------------------------------------------------- */
+/* ---- device class ---- */
 
 static void host_unrealize(struct device *dev)
 {

@@ -15,16 +15,17 @@
  */
 #include <errno.h>
 
+#include "vmm/base/bytes.h"
+
 #include "devices/virtio/devices.h"
 #include "devices/virtio/virtio.h"
-#include "vmm/base/bytes.h"
 
 #define OUTPUT_BYTES_MAX 65536
 
 enum { QUEUE_RECEIVE, QUEUE_TRANSMIT, QUEUES };
 
 /* sec. 5.3.3 and 5.3.4 */
-#define CONSOLE_F_SIZE	     (1ULL << 0)
+#define CONSOLE_F_SIZE	      (1ULL << 0)
 #define CONSOLE_F_EMERG_WRITE (1ULL << 2)
 enum {
 	CONFIG_COLUMNS = 0,
@@ -78,7 +79,7 @@ static void console_notify(struct virtio_device *vd, unsigned queue)
 		chardev_resume(backend(vd));
 }
 
-/* ---- input ---------------------------------------------------------------------- */
+/* ---- input ---- */
 
 /* The next buffer that can hold something; others go back empty. */
 static bool next_buffer(struct virtio_device *vd, struct virtq_chain *chain)
@@ -126,7 +127,7 @@ static void console_receive(void *opaque, const uint8_t *data, size_t len)
 	pthread_mutex_unlock(&vd->lock);
 }
 
-/* ---- configuration ----------------------------------------------------------------- */
+/* ---- configuration ---- */
 
 static uint64_t console_features(struct virtio_device *vd)
 {

@@ -62,7 +62,7 @@ static struct irq_wire wire_of(const struct virtio_mmio *vm)
 	};
 }
 
-/* ---- registers ------------------------------------------------------------------ */
+/* ---- registers ---- */
 
 static uint32_t queue_read(const struct virtio_queue *q, uint64_t offset)
 {
@@ -114,9 +114,8 @@ static uint64_t mmio_read(void *opaque, uint64_t offset_bytes,
 	struct virtio_mmio *vm = opaque;
 
 	if (offset_bytes >= VIRTIO_MMIO_CONFIG)
-		return virtio_config_read(vm->vd,
-					  offset_bytes - VIRTIO_MMIO_CONFIG,
-					  size_bytes);
+		return virtio_config_read(
+			vm->vd, offset_bytes - VIRTIO_MMIO_CONFIG, size_bytes);
 	if (size_bytes != 4 || offset_bytes % 4)
 		return 0;
 	return register_read(vm, offset_bytes);
@@ -214,7 +213,7 @@ static void mmio_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
 
 static const struct bus_ops mmio_ops = { mmio_read, mmio_write };
 
-/* ---- interrupts and doorbells ---------------------------------------------------------- */
+/* ---- interrupts and doorbells ---- */
 
 static void mmio_interrupt(struct virtio_device *vd, struct virtio_queue *q)
 {
@@ -256,7 +255,7 @@ static void mmio_device_reset(struct virtio_device *vd)
 	bus_of(vd)->pending = 0;
 }
 
-/* ---- making -------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 static int place(struct virtio_mmio *vm, struct diag *d)
 {

@@ -18,14 +18,16 @@
  * Not implemented: legacy interface, notification data, admin queue, shared
  * memory regions.
  */
+#include "devices/pci/pci.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/virtio_pci.h>
 #include <string.h>
 
-#include "devices/pci/pci.h"
-#include "devices/virtio/virtio.h"
 #include "vmm/base/bytes.h"
+
+#include "devices/virtio/virtio.h"
 
 enum {
 	AT_COMMON = 0x0000,
@@ -87,7 +89,7 @@ static struct virtio_pci *bus_of(const struct virtio_device *vd)
 	return vd->bus;
 }
 
-/* ---- common configuration ------------------------------------------------------- */
+/* ---- common configuration ---- */
 
 static void image_queue(struct virtio_queue *q, uint8_t *image)
 {
@@ -149,8 +151,7 @@ static void write_driver(struct virtio_pci *vp, uint64_t value)
 /* A vector that does not exist reads back as none (sec. 4.1.5.1.2.1). */
 static uint16_t check_vector(const struct virtio_pci *vp, uint64_t value)
 {
-	return value < vp->func.msix.count ? (uint16_t)value :
-					     VIRTIO_NO_VECTOR;
+	return value < vp->func.msix.count ? (uint16_t)value : VIRTIO_NO_VECTOR;
 }
 
 static void write_config_vector(struct virtio_pci *vp, uint64_t value)
@@ -256,7 +257,7 @@ static void common_write(struct virtio_pci *vp, uint64_t offset, unsigned size,
 	}
 }
 
-/* ---- the other sections ------------------------------------------------------------ */
+/* ---- the other sections ---- */
 
 static uint64_t isr_read(struct virtio_pci *vp, uint64_t offset, unsigned size)
 {
@@ -354,7 +355,7 @@ static void bar_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
 
 static const struct bus_ops bar_ops = { bar_read, bar_write };
 
-/* ---- configuration access capability (sec. 4.1.4.9) ---------------------------------- */
+/* ---- configuration access capability (sec. 4.1.4.9) ---- */
 
 /* Where the capability points; false: nowhere inside the BAR. */
 static bool cfg_target(const struct virtio_pci *vp, uint32_t *offset,
@@ -400,7 +401,7 @@ static void window_written(struct pci_func *f)
 	bar_write(vp, offset, len, value);
 }
 
-/* ---- interrupts and doorbells ------------------------------------------------------------ */
+/* ---- interrupts and doorbells ---- */
 
 static void pci_interrupt(struct virtio_device *vd, struct virtio_queue *q)
 {
@@ -463,7 +464,7 @@ static void pci_device_reset(struct virtio_device *vd)
 	pci_intx_set(&vp->func, false);
 }
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 static const struct pci_func_ops func_ops = {
 	.bar_moved = bar_moved,
@@ -532,8 +533,8 @@ static int build(struct virtio_pci *vp, struct diag *d)
 		.revision = 1,
 	};
 	unsigned vectors = MIN(vd->queue_count + 1, (unsigned)VECTORS_MAX);
-	int err = pci_func_init(&vp->func, vd->dev.env->pci, vd->dev.id,
-				&ident, &func_ops, true, d);
+	int err = pci_func_init(&vp->func, vd->dev.env->pci, vd->dev.id, &ident,
+				&func_ops, true, d);
 
 	if (err)
 		return err;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: virtqueues on split rings, see queue.h */
+#include "devices/virtio/queue.h"
+
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/virtio/queue.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 
@@ -30,7 +31,7 @@ enum { AVAIL_NO_INTERRUPT = 1 };
 /* A chain may not describe more than this (VIRTIO 1.3 sec. 2.7.5.2). */
 #define CHAIN_BYTES_MAX UINT32_MAX
 
-/* ---- ring words ------------------------------------------------------------ */
+/* ---- ring words ---- */
 
 static uint64_t avail_bytes(uint16_t size)
 {
@@ -72,7 +73,7 @@ static void full_barrier(void)
 	__sync_synchronize();
 }
 
-/* ---- life ------------------------------------------------------------------- */
+/* ---- life ---- */
 
 int virtq_init(struct virtq *q, const struct guest_ram *ram, uint16_t size_max,
 	       struct diag *d)
@@ -144,7 +145,7 @@ int virtq_enable(struct virtq *q, const struct virtq_layout *at, bool event_idx,
 	return 0;
 }
 
-/* ---- taking requests --------------------------------------------------------- */
+/* ---- taking requests ---- */
 
 /*
  * struct walk - a chain being collected
@@ -310,7 +311,7 @@ void virtq_undo(struct virtq *q, const struct virtq_chain *chain)
 	q->avail_next--;
 }
 
-/* ---- giving back -------------------------------------------------------------- */
+/* ---- giving back ---- */
 
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
 {
@@ -319,8 +320,8 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
 
 	if (!q->enabled || head >= q->at.size || !head_in_flight(q, head))
 		return;
-	at = RING_ENTRIES + (q->used_next & (q->at.size - 1u)) *
-				    (uint64_t)USED_ENTRY;
+	at = RING_ENTRIES +
+	     (q->used_next & (q->at.size - 1u)) * (uint64_t)USED_ENTRY;
 	put_le32(raw, head);
 	put_le32(raw + 4, written);
 	ram_write(q->ram, GPA(q->at.device.v + at), raw, sizeof(raw));
@@ -363,7 +364,7 @@ bool virtq_wait(struct virtq *q)
 	return avail_count(q) > 0;
 }
 
-/* ---- state ---------------------------------------------------------------------- */
+/* ---- state ---- */
 
 void virtq_save(const struct virtq *q, struct stream_out *out)
 {

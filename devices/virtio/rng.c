@@ -14,9 +14,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "vmm/base/log.h"
+
 #include "devices/virtio/devices.h"
 #include "devices/virtio/virtio.h"
-#include "vmm/base/log.h"
 
 #define REQUEST_BYTES_MAX 4096
 #define DEFAULT_SOURCE	  "/dev/urandom"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: what all virtio devices and both transports share, see virtio.h */
+#include "devices/virtio/virtio.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,13 +9,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "devices/virtio/virtio.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 #include "vmm/base/log.h"
 
-#define COMMON_FEATURES                                                        \
-	(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |    \
+#define COMMON_FEATURES                                                     \
+	(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | \
 	 VIRTIO_F_RING_RESET)
 
 static struct virtio_device *to_virtio(struct device *dev)
@@ -24,11 +25,11 @@ static struct virtio_device *to_virtio(struct device *dev)
 /* A rule was broken that harms nothing: the access is dropped. */
 static void dropped(struct virtio_device *vd, const char *what)
 {
-	log_guest(&vd->misuse, "%s: the guest's driver %s: ignored",
-		  vd->dev.id, what);
+	log_guest(&vd->misuse, "%s: the guest's driver %s: ignored", vd->dev.id,
+		  what);
 }
 
-/* ---- interrupts and misuse ---------------------------------------------------- */
+/* ---- interrupts and misuse ---- */
 
 bool virtio_running(const struct virtio_device *vd)
 {
@@ -55,7 +56,7 @@ void virtio_misused(struct virtio_device *vd, const char *why)
 	virtio_config_changed(vd);
 }
 
-/* ---- queues: for devices --------------------------------------------------------- */
+/* ---- queues: for devices ---- */
 
 bool virtio_pop(struct virtio_device *vd, unsigned queue,
 		struct virtq_chain *chain)
@@ -158,7 +159,7 @@ size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
 	return iov_copy(iov, count, offset, NULL, buf, len);
 }
 
-/* ---- status and features: for transports ------------------------------------------- */
+/* ---- status and features: for transports ---- */
 
 void virtio_state_reset(struct virtio_device *vd)
 {
@@ -200,8 +201,8 @@ static void start(struct virtio_device *vd)
 
 void virtio_set_status(struct virtio_device *vd, uint8_t status)
 {
-	static const uint8_t writable = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER |
-					VIRTIO_FAILED;
+	static const uint8_t writable =
+		VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FAILED;
 	uint8_t added = status & (uint8_t)~vd->status;
 
 	if (!status) {
@@ -227,16 +228,16 @@ void virtio_set_status(struct virtio_device *vd, uint8_t status)
 
 uint32_t virtio_offered(const struct virtio_device *vd)
 {
-	return vd->offered_word < 2 ?
-		       (uint32_t)(vd->offered >> (32 * vd->offered_word)) :
-		       0;
+	return vd->offered_word < 2
+		       ? (uint32_t)(vd->offered >> (32 * vd->offered_word))
+		       : 0;
 }
 
 uint32_t virtio_accepted(const struct virtio_device *vd)
 {
-	return vd->driver_word < 2 ?
-		       (uint32_t)(vd->features >> (32 * vd->driver_word)) :
-		       0;
+	return vd->driver_word < 2
+		       ? (uint32_t)(vd->features >> (32 * vd->driver_word))
+		       : 0;
 }
 
 void virtio_accept(struct virtio_device *vd, uint32_t bits)
@@ -253,13 +254,12 @@ void virtio_accept(struct virtio_device *vd, uint32_t bits)
 	vd->features |= (uint64_t)bits << shift;
 }
 
-/* ---- queue registers: for transports ------------------------------------------------ */
+/* ---- queue registers: for transports ---- */
 
 struct virtio_queue *virtio_selected(struct virtio_device *vd)
 {
-	return vd->queue_select < vd->queue_count ?
-		       &vd->queue[vd->queue_select] :
-		       NULL;
+	return vd->queue_select < vd->queue_count ? &vd->queue[vd->queue_select]
+						  : NULL;
 }
 
 static gpa_t *addr_register(struct virtq_layout *reg, enum virtio_ring ring)
@@ -342,7 +342,7 @@ void virtio_notify(struct virtio_device *vd, uint64_t queue)
 		dropped(vd, "notifies a queue that does not exist");
 }
 
-/* ---- configuration: for transports ---------------------------------------------------- */
+/* ---- configuration: for transports ---- */
 
 uint64_t virtio_config_read(struct virtio_device *vd, uint64_t offset,
 			    unsigned size_bytes)
@@ -368,7 +368,7 @@ void virtio_config_write(struct virtio_device *vd, uint64_t offset,
 	vd->cls->set_config(vd, (unsigned)offset, bytes, size_bytes);
 }
 
-/* ---- device class ------------------------------------------------------------------------ */
+/* ---- device class ---- */
 
 static void queues_free(struct virtio_device *vd)
 {
@@ -388,8 +388,8 @@ static void queues_free(struct virtio_device *vd)
 static int queue_new(struct virtio_device *vd, unsigned index, struct diag *d)
 {
 	struct virtio_queue *q = &vd->queue[index];
-	int err = virtq_init(&q->ring, vd->dev.env->ram, vd->cls->queue_size,
-			     d);
+	int err =
+		virtq_init(&q->ring, vd->dev.env->ram, vd->cls->queue_size, d);
 
 	if (err)
 		return err;
@@ -424,9 +424,9 @@ static int transport_new(struct virtio_device *vd, struct diag *d)
 	const struct device_env *env = vd->dev.env;
 	int err;
 
-	vd->transport = env->config->platform.transport == TRANSPORT_MMIO ?
-				&virtio_mmio :
-				&virtio_pci;
+	vd->transport = env->config->platform.transport == TRANSPORT_MMIO
+				? &virtio_mmio
+				: &virtio_pci;
 	vd->bus = calloc(1, vd->transport->size_bytes);
 	if (!vd->bus)
 		return diag_fail(d, ENOMEM, "out of memory");
@@ -509,7 +509,7 @@ void virtio_power_on(struct device *dev)
 	vd->transport->reset(vd);
 }
 
-/* ---- state ---------------------------------------------------------------------------------- */
+/* ---- state ---- */
 
 static void queue_save(const struct virtio_queue *q, struct stream_out *out)
 {

@@ -28,11 +28,11 @@
 #include "devices/device.h"
 #include "devices/virtio/queue.h"
 
-#define VIRTIO_VENDOR	     0x1af4
-#define VIRTIO_QUEUES_MAX    1024
-#define VIRTIO_CONFIG_MAX    256
-#define VIRTIO_NO_VECTOR     0xffff
-#define VIRTIO_KICK_BUDGET   64 /* requests per kick; then others get a turn */
+#define VIRTIO_VENDOR	   0x1af4
+#define VIRTIO_QUEUES_MAX  1024
+#define VIRTIO_CONFIG_MAX  256
+#define VIRTIO_NO_VECTOR   0xffff
+#define VIRTIO_KICK_BUDGET 64 /* requests per kick; then others get a turn */
 
 /* VIRTIO 1.3 sec. 2.1 */
 enum virtio_status {
@@ -178,9 +178,9 @@ struct virtio_device {
 
 /** VIRTIO_DEVICE_CLASS - the device_class hooks that all virtio devices share;
  * struct virtio_device must be the device's first member */
-#define VIRTIO_DEVICE_CLASS                                                    \
-	.realize = virtio_realize, .describe = virtio_describe,                \
-	.reset = virtio_power_on, .save = virtio_save, .load = virtio_load,    \
+#define VIRTIO_DEVICE_CLASS                                                 \
+	.realize = virtio_realize, .describe = virtio_describe,             \
+	.reset = virtio_power_on, .save = virtio_save, .load = virtio_load, \
 	.unrealize = virtio_unrealize
 
 int virtio_realize(struct device *dev, const struct device_place *place,
@@ -192,7 +192,7 @@ void virtio_save(const struct device *dev, struct stream_out *out);
 int virtio_load(struct device *dev, struct stream_in *in, struct diag *d);
 void virtio_unrealize(struct device *dev);
 
-/* ---- for devices; with the lock held ----------------------------------------- */
+/* ---- for devices; with the lock held ---- */
 
 /**
  * virtio_pop - virtq_pop() that deals with broken queues
@@ -240,7 +240,7 @@ size_t iov_read(const struct iovec *iov, unsigned count, size_t offset,
 size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
 		 const void *buf, size_t len);
 
-/* ---- for transports; with the lock held --------------------------------------- */
+/* ---- for transports; with the lock held ---- */
 
 /** virtio_set_status - the driver writes the status register; 0 resets */
 void virtio_set_status(struct virtio_device *vd, uint8_t status);

@@ -29,7 +29,7 @@ static struct pci_func *func(unsigned slot)
 	return bed.env.pci->func[slot];
 }
 
-/* ---- configuration space --------------------------------------------------------- */
+/* ---- configuration space ---- */
 
 static const struct {
 	unsigned slot, reg, size;
@@ -57,9 +57,9 @@ static const struct {
 
 START_TEST(registers_known)
 {
-	ck_assert_uint_eq(cfg_get(&bed, known[_i].slot, known[_i].reg,
-				  known[_i].size),
-			  known[_i].value);
+	ck_assert_uint_eq(
+		cfg_get(&bed, known[_i].slot, known[_i].reg, known[_i].size),
+		known[_i].value);
 }
 END_TEST
 
@@ -87,8 +87,8 @@ START_TEST(config_any_width_and_alignment)
 		if (reg + size > 256 && reg < 256)
 			want = UINT64_MAX;
 		ck_assert_uint_eq(cfg_get(&bed, 1, reg, size),
-				  size < 8 ? want & ((1ULL << (8 * size)) - 1) :
-					     want);
+				  size < 8 ? want & ((1ULL << (8 * size)) - 1)
+					   : want);
 	}
 	/* Over the end of the function into the next one. */
 	bus_write(bed.env.mmio, cfg_addr(1, 0xfff), size, 0);
@@ -183,7 +183,7 @@ START_TEST(slots_run_out)
 }
 END_TEST
 
-/* ---- BARs --------------------------------------------------------------------------- */
+/* ---- BARs ---- */
 
 static uint64_t pvpanic_at(uint64_t base)
 {
@@ -269,8 +269,7 @@ START_TEST(bar_conflict_resolves)
 END_TEST
 
 static const uint64_t bad_places[] = {
-	0,	    0xfffffffffffff000, BED_ECAM, 0xffffffffffff8000,
-	BED_VMMIO,
+	0, 0xfffffffffffff000, BED_ECAM, 0xffffffffffff8000, BED_VMMIO,
 };
 
 START_TEST(bar_at_bad_place_harms_nothing)
@@ -292,31 +291,29 @@ START_TEST(windows_fill_up)
 	static const struct bus_ops dead = { 0 };
 	struct diag d = DIAG_INIT;
 
-	ck_assert_int_eq(pci_func_init(&f, bed.env.pci, "x", &ident, &none,
-				       false, &d),
-			 0);
+	ck_assert_int_eq(
+		pci_func_init(&f, bed.env.pci, "x", &ident, &none, false, &d),
+		0);
 	/* Larger than what is left of the 32-bit window. */
-	ck_assert_int_eq(pci_func_add_bar(&f, 0, MIB(16), false, &dead, NULL,
-					  &d),
-			 -ENOSPC);
+	ck_assert_int_eq(
+		pci_func_add_bar(&f, 0, MIB(16), false, &dead, NULL, &d),
+		-ENOSPC);
 	/* 64-bit windows first, and naturally aligned. */
-	ck_assert_int_eq(pci_func_add_bar(&f, 0, MIB(16), true, &dead, NULL,
-					  &d),
-			 0);
+	ck_assert_int_eq(
+		pci_func_add_bar(&f, 0, MIB(16), true, &dead, NULL, &d), 0);
 	ck_assert_uint_eq(f.bar[0].home, BED_MEM64 + MIB(16));
-	ck_assert_int_eq(pci_func_add_bar(&f, 2, MIB(8), false, &dead, NULL,
-					  &d),
-			 0);
+	ck_assert_int_eq(
+		pci_func_add_bar(&f, 2, MIB(8), false, &dead, NULL, &d), 0);
 	ck_assert_uint_eq(f.bar[2].home, BED_MEM32 + MIB(8));
 	/* Its own unplugged BARs count, too. */
-	ck_assert_int_eq(pci_func_add_bar(&f, 3, MIB(8), false, &dead, NULL,
-					  &d),
-			 -ENOSPC);
+	ck_assert_int_eq(
+		pci_func_add_bar(&f, 3, MIB(8), false, &dead, NULL, &d),
+		-ENOSPC);
 	pci_func_release(&f);
 }
 END_TEST
 
-/* ---- MSI-X --------------------------------------------------------------------------- */
+/* ---- MSI-X ---- */
 
 static uint64_t table(unsigned offset)
 {
@@ -423,9 +420,9 @@ START_TEST(msix_table_out_of_bounds)
 	for (unsigned at = 0; at < 0x4000 - size; at++) {
 		bus_write(bed.env.mmio, table(at), size, UINT64_MAX);
 		if (at + size > 32)
-			ck_assert_uint_eq(bus_read(bed.env.mmio, table(at),
-						   size) != 0,
-					  0);
+			ck_assert_uint_eq(
+				bus_read(bed.env.mmio, table(at), size) != 0,
+				0);
 	}
 	bus_write(bed.env.mmio, BED_MEM64 + 0x7000, size, UINT64_MAX);
 	ck_assert_uint_eq(pending(), 0);
@@ -479,7 +476,7 @@ START_TEST(msix_reset_forgets)
 }
 END_TEST
 
-/* ---- INTx ------------------------------------------------------------------------------ */
+/* ---- INTx ---- */
 
 START_TEST(intx_follows_level_and_command)
 {
@@ -514,7 +511,7 @@ START_TEST(intx_is_shared)
 }
 END_TEST
 
-/* ---- state ------------------------------------------------------------------------------ */
+/* ---- state ---- */
 
 static struct stream_in saved(struct stream_out *out)
 {
@@ -618,16 +615,15 @@ START_TEST(host_bridge_describes_itself)
 }
 END_TEST
 
-/* ---- pvpanic ------------------------------------------------------------------------------ */
+/* ---- pvpanic ---- */
 
 static const struct {
 	unsigned offset, size;
 	uint64_t value;
 	unsigned panics;
 } panics[] = {
-	{ 0, 1, 1, 1 }, { 0, 1, 3, 1 },	  { 0, 1, 2, 0 },
-	{ 0, 1, 4, 0 }, { 0, 4, 1, 1 },	  { 1, 1, 1, 0 },
-	{ 0, 1, 0, 0 }, { 4095, 1, 1, 0 },
+	{ 0, 1, 1, 1 }, { 0, 1, 3, 1 }, { 0, 1, 2, 0 }, { 0, 1, 4, 0 },
+	{ 0, 4, 1, 1 }, { 1, 1, 1, 0 }, { 0, 1, 0, 0 }, { 4095, 1, 1, 0 },
 };
 
 START_TEST(pvpanic_reports)
@@ -670,7 +666,7 @@ START_TEST(registry_finds)
 }
 END_TEST
 
-/* ---- runner ---------------------------------------------------------------------------------- */
+/* ---- runner ---- */
 
 static TCase *bed_case(const char *name)
 {

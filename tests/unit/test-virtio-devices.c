@@ -79,7 +79,7 @@ static void write_file(const char *text, size_t len)
 	close(fd);
 }
 
-/* ---- entropy ------------------------------------------------------------------------ */
+/* ---- entropy ---- */
 
 START_TEST(rng_fills)
 {
@@ -244,12 +244,12 @@ START_TEST(rng_source_missing)
 }
 END_TEST
 
-/* ---- console output -------------------------------------------------------------------- */
+/* ---- console output ---- */
 
 static void console_file(void)
 {
-	bed.config.console = (struct char_config){ .mode = CHAR_FILE,
-						   .file = path };
+	bed.config.console =
+		(struct char_config){ .mode = CHAR_FILE, .file = path };
 }
 
 static void ck_file(const char *want)
@@ -348,7 +348,7 @@ START_TEST(console_config)
 }
 END_TEST
 
-/* ---- console input ------------------------------------------------------------------------ */
+/* ---- console input ---- */
 
 static int pty;
 
@@ -363,8 +363,7 @@ static void begin_pty(int transport)
 /* The kernel hands bytes from one side of a pty to the other on a worker. */
 static void type(const char *text)
 {
-	ck_assert_int_eq(write(pty, text, strlen(text)),
-			 (ssize_t)strlen(text));
+	ck_assert_int_eq(write(pty, text, strlen(text)), (ssize_t)strlen(text));
 	for (unsigned i = 0; i < 20; i++) {
 		usleep(2000);
 		bed_run(&bed, 2);
@@ -471,7 +470,7 @@ START_TEST(console_without_backend)
 }
 END_TEST
 
-/* ---- both ------------------------------------------------------------------------------------ */
+/* ---- both ---- */
 
 static const char *const classes[] = { "virtio-rng", "virtio-console" };
 
@@ -500,7 +499,7 @@ START_TEST(state_round_trip)
 }
 END_TEST
 
-/* ---- runner ------------------------------------------------------------------------------------- */
+/* ---- runner ---- */
 
 static TCase *file_case(const char *name)
 {

@@ -74,7 +74,7 @@ static uint16_t used_idx(void)
 	return ram_u16(&shell, ring_used(RING) + 2);
 }
 
-/* ---- what a good driver does -------------------------------------------------------- */
+/* ---- what a good driver does ---- */
 
 START_TEST(empty_queue)
 {
@@ -103,7 +103,8 @@ START_TEST(chain_of_three)
 	ck_assert_uint_eq(c.in_count, 1);
 	ck_assert_uint_eq(c.out_bytes, 48);
 	ck_assert_uint_eq(c.in_bytes, 64);
-	ck_assert_ptr_eq(c.iov[1].iov_base, ram_pin(&ram, GPA(DATA + 0x100), 1));
+	ck_assert_ptr_eq(c.iov[1].iov_base,
+			 ram_pin(&ram, GPA(DATA + 0x100), 1));
 	ck_assert_ptr_eq(c.iov[2].iov_base, ram_pin(&ram, GPA(BED_RAM_B), 1));
 	virtq_push(&q, c.head, 60);
 	ck_assert_uint_eq(used_idx(), 1);
@@ -220,7 +221,7 @@ START_TEST(largest_queue)
 }
 END_TEST
 
-/* ---- notification -------------------------------------------------------------------- */
+/* ---- notification ---- */
 
 static void push_one(void)
 {
@@ -238,7 +239,7 @@ START_TEST(signal_by_flag)
 	ck_assert(!virtq_signal(&q));
 	push_one();
 	ck_assert(virtq_signal(&q));
-	ck_assert(!virtq_signal(&q)); /* nothing new */
+	ck_assert(!virtq_signal(&q));		  /* nothing new */
 	ram_put_u16(&shell, ring_avail(RING), 1); /* NO_INTERRUPT */
 	push_one();
 	ck_assert(!virtq_signal(&q));
@@ -251,8 +252,8 @@ static const struct {
 	unsigned pushes;
 	bool wanted;
 } events[] = {
-	{ 0, 1, true },	 { 1, 1, false }, { 1, 2, true },
-	{ 2, 3, true },	 { 3, 3, false }, { 65535, 1, false },
+	{ 0, 1, true },	     { 1, 1, false }, { 1, 2, true },
+	{ 2, 3, true },	     { 3, 3, false }, { 65535, 1, false },
 	{ 65535, 3, false },
 };
 
@@ -281,7 +282,7 @@ START_TEST(wait_publishes_event)
 }
 END_TEST
 
-/* ---- rings in bad places (a) ----------------------------------------------------------- */
+/* ---- rings in bad places (a) ---- */
 
 static const struct {
 	struct virtq_layout at;
@@ -328,7 +329,7 @@ START_TEST(ring_places)
 }
 END_TEST
 
-/* ---- malformed chains (a, b) --------------------------------------------------------------- */
+/* ---- malformed chains (a, b) ---- */
 
 struct bad_desc {
 	uint64_t addr;
@@ -348,11 +349,11 @@ static const struct {
 	{ "head far outside", .head = 65535 },
 	{ "next outside", .d = { { DATA, 1, D_NEXT, SIZE } } },
 	{ "loop of one", .d = { { DATA, 1, D_NEXT, 0 } } },
-	{ "loop of two", .d = { { DATA, 1, D_NEXT, 1 },
-				{ DATA, 1, D_NEXT, 0 } } },
+	{ "loop of two",
+	  .d = { { DATA, 1, D_NEXT, 1 }, { DATA, 1, D_NEXT, 0 } } },
 	{ "loop of empty buffers", .d = { { DATA, 0, D_NEXT, 0 } } },
-	{ "readable after writable", .d = { { DATA, 1, D_NEXT | D_WRITE, 1 },
-					    { DATA, 1, 0, 0 } } },
+	{ "readable after writable",
+	  .d = { { DATA, 1, D_NEXT | D_WRITE, 1 }, { DATA, 1, 0, 0 } } },
 	{ "address 0", .d = { { 0, 1, 0, 0 } } },
 	{ "hole", .d = { { BED_RAM_A + BED_RAM_SZ, 1, 0, 0 } } },
 	{ "into the hole", .d = { { BED_RAM_A + BED_RAM_SZ - 8, 9, 0, 0 } } },
@@ -364,12 +365,13 @@ static const struct {
 	{ "4 GiB long", .d = { { DATA, UINT32_MAX, 0, 0 } } },
 	{ "indirect in indirect", .d = { { TABLE, 16, D_INDIRECT, 0 } },
 	  .t = { { TABLE, 16, D_INDIRECT, 0 } } },
-	{ "indirect with next", .d = { { TABLE, 16, D_INDIRECT | D_NEXT, 1 },
-				       { DATA, 1, 0, 0 } } },
+	{ "indirect with next",
+	  .d = { { TABLE, 16, D_INDIRECT | D_NEXT, 1 }, { DATA, 1, 0, 0 } } },
 	{ "indirect of length 0", .d = { { TABLE, 0, D_INDIRECT, 0 } } },
 	{ "indirect of length 15", .d = { { TABLE, 15, D_INDIRECT, 0 } } },
 	{ "indirect of length 17", .d = { { TABLE, 17, D_INDIRECT, 0 } } },
-	{ "indirect table in a hole", .d = { { BED_MEM32, 16, D_INDIRECT, 0 } } },
+	{ "indirect table in a hole",
+	  .d = { { BED_MEM32, 16, D_INDIRECT, 0 } } },
 	{ "indirect table wraps",
 	  .d = { { UINT64_MAX - 15, 64, D_INDIRECT, 0 } } },
 	{ "indirect next outside", .d = { { TABLE, 32, D_INDIRECT, 0 } },
@@ -497,7 +499,7 @@ START_TEST(empty_buffers_are_skipped)
 }
 END_TEST
 
-/* ---- indexes, heads, races (c, d, e) ----------------------------------------------------------- */
+/* ---- indexes, heads, races (c, d, e) ---- */
 
 static const uint16_t jumps[] = { SIZE + 1, 100, 32768, 65535 };
 
@@ -657,7 +659,7 @@ START_TEST(ring_changes_under_the_reader)
 }
 END_TEST
 
-/* ---- state (l) ----------------------------------------------------------------------------------- */
+/* ---- state (l) ---- */
 
 START_TEST(state_round_trip)
 {
@@ -717,7 +719,7 @@ START_TEST(state_damaged)
 }
 END_TEST
 
-/* ---- runner ------------------------------------------------------------------------------------------ */
+/* ---- runner ---- */
 
 static TCase *queue_case(const char *name)
 {

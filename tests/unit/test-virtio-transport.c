@@ -14,13 +14,13 @@
 #define RING0 BED_RAM_A
 #define RING1 BED_RAM_B
 #define DATA  (BED_RAM_A + 0x10000)
-#define ALL                                                                    \
-	(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |    \
+#define ALL                                                                 \
+	(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | \
 	 VIRTIO_F_RING_RESET)
 #define TOY_FEATURE (1ULL << 5)
 #define TOY_REFUSED (1ULL << 6) /* offered, but not together with 5 */
 
-/* ---- the device ------------------------------------------------------------------ */
+/* ---- the device ---- */
 
 struct toy {
 	struct virtio_device vd;
@@ -101,7 +101,7 @@ static const struct device_class toy_class = {
 	VIRTIO_DEVICE_CLASS,
 };
 
-/* ---- fixture ----------------------------------------------------------------------- */
+/* ---- fixture ---- */
 
 static struct bed bed;
 static struct device *dev;
@@ -115,9 +115,8 @@ static void begin(int i)
 
 	memset(&bed, 0, sizeof(bed));
 	bed_open(&bed, i & 1 ? TRANSPORT_MMIO : TRANSPORT_PCI, i & 2);
-	ck_assert_int_eq(device_new(&dev, &toy_class, "_toy", &bed.env, NULL,
-				    &d),
-			 0);
+	ck_assert_int_eq(
+		device_new(&dev, &toy_class, "_toy", &bed.env, NULL, &d), 0);
 	dev->cls->reset(dev);
 	toy = container_of(dev, struct toy, vd.dev);
 	drv_find(&drv, &bed, dev, i & 1 ? 0 : 1);
@@ -159,7 +158,7 @@ static void ck_serves(unsigned q)
 	ck_assert_uint_eq(len, 100);
 }
 
-/* ---- identity --------------------------------------------------------------------------- */
+/* ---- identity ---- */
 
 START_TEST(identity_mmio)
 {
@@ -216,17 +215,16 @@ START_TEST(pci_capabilities)
 		ck_assert_uint_eq(cfg_get(&bed, 1, at + 3, 1), want[i].type);
 		ck_assert_uint_eq(cfg_get(&bed, 1, at + 4, 1), 0);
 		ck_assert_uint_eq(cfg_get(&bed, 1, at + 8, 4), want[i].offset);
-		ck_assert_uint_eq(cfg_get(&bed, 1, at + 12, 4),
-				  want[i].length);
+		ck_assert_uint_eq(cfg_get(&bed, 1, at + 12, 4), want[i].length);
 	}
-	ck_assert_uint_eq(cfg_get(&bed, 1,
-				  cfg_cap(&bed, 1, PCI_CAP_VENDOR, 1) + 16, 4),
-			  4);
+	ck_assert_uint_eq(
+		cfg_get(&bed, 1, cfg_cap(&bed, 1, PCI_CAP_VENDOR, 1) + 16, 4),
+		4);
 	end();
 }
 END_TEST
 
-/* ---- status and features -------------------------------------------------------------------- */
+/* ---- status and features ---- */
 
 START_TEST(features_negotiate)
 {
@@ -247,10 +245,10 @@ END_TEST
 
 static const uint64_t refused[] = {
 	0,
-	VIRTIO_F_EVENT_IDX,			      /* no VERSION_1 */
-	VIRTIO_F_VERSION_1 | 1ULL << 33,	      /* not offered */
-	VIRTIO_F_VERSION_1 | 1,			      /* not offered */
-	VIRTIO_F_VERSION_1 | 1ULL << 63,	      /* not offered */
+	VIRTIO_F_EVENT_IDX,				/* no VERSION_1 */
+	VIRTIO_F_VERSION_1 | 1ULL << 33,		/* not offered */
+	VIRTIO_F_VERSION_1 | 1,				/* not offered */
+	VIRTIO_F_VERSION_1 | 1ULL << 63,		/* not offered */
 	VIRTIO_F_VERSION_1 | TOY_FEATURE | TOY_REFUSED, /* device says no */
 };
 
@@ -315,7 +313,7 @@ START_TEST(status_bits_stay)
 }
 END_TEST
 
-/* ---- serving ------------------------------------------------------------------------------------ */
+/* ---- serving ---- */
 
 START_TEST(serves_and_interrupts)
 {
@@ -445,7 +443,7 @@ START_TEST(work_budget)
 }
 END_TEST
 
-/* ---- misuse (f) ---------------------------------------------------------------------------------- */
+/* ---- misuse (f) ---- */
 
 /* CVE-2026-5747 was this: registers written after activation. */
 START_TEST(registers_latched_at_enable)
@@ -525,7 +523,7 @@ START_TEST(broken_ring_needs_reset)
 }
 END_TEST
 
-/* ---- reset in every state --------------------------------------------------------------------------- */
+/* ---- reset in every state ---- */
 
 static void reach(unsigned state)
 {
@@ -622,7 +620,7 @@ START_TEST(mmio_ready_zero_stops)
 }
 END_TEST
 
-/* ---- configuration (i) ---------------------------------------------------------------------------------- */
+/* ---- configuration (i) ---- */
 
 static unsigned config_at(void)
 {
@@ -646,9 +644,9 @@ START_TEST(config_any_offset)
 
 		for (unsigned i = 0; i < size; i++)
 			ck_assert_uint_eq(got >> (8 * i) & 0xff,
-					  at + i < 20 && at + size <= 256 ?
-						  0x80 + at + i :
-						  0);
+					  at + i < 20 && at + size <= 256
+						  ? 0x80 + at + i
+						  : 0);
 	}
 	end();
 }
@@ -688,7 +686,7 @@ START_TEST(config_change_is_told)
 }
 END_TEST
 
-/* ---- widths and alignments (g) ------------------------------------------------------------------------------ */
+/* ---- widths and alignments (g) ---- */
 
 /* Whatever is written anywhere with any width while the driver runs: the
  * rings in use stay what they were. */
@@ -739,7 +737,7 @@ START_TEST(pci_addresses_as_quads)
 	drv_select(&drv, 1);
 	drv_put(&drv, 0x20, 8, 0x123456789abcdef0);
 	drv_put(&drv, 0x2c, 4, 0xaabbccdd);
-	drv_put(&drv, 0x30, 2, 0xffff); /* too narrow */
+	drv_put(&drv, 0x30, 2, 0xffff);	    /* too narrow */
 	drv_put(&drv, 0x24, 8, UINT64_MAX); /* misaligned */
 	ck_assert_uint_eq(drv_get(&drv, 0x20, 8), 0x123456789abcdef0);
 	ck_assert_uint_eq(drv_get(&drv, 0x24, 4), 0x12345678);
@@ -749,7 +747,7 @@ START_TEST(pci_addresses_as_quads)
 }
 END_TEST
 
-/* ---- PCI only ---------------------------------------------------------------------------------------------------- */
+/* ---- PCI only ---- */
 
 START_TEST(pci_vectors_checked)
 {
@@ -826,14 +824,12 @@ static void access_cap(uint8_t bar, uint32_t offset, uint32_t len)
 
 static uint64_t access_get(unsigned size)
 {
-	return cfg_get(&bed, 1, cfg_cap(&bed, 1, PCI_CAP_VENDOR, 4) + 16,
-		       size);
+	return cfg_get(&bed, 1, cfg_cap(&bed, 1, PCI_CAP_VENDOR, 4) + 16, size);
 }
 
 static void access_put(unsigned size, uint64_t value)
 {
-	cfg_put(&bed, 1, cfg_cap(&bed, 1, PCI_CAP_VENDOR, 4) + 16, size,
-		value);
+	cfg_put(&bed, 1, cfg_cap(&bed, 1, PCI_CAP_VENDOR, 4) + 16, size, value);
 }
 
 /* VIRTIO 1.3 sec. 4.1.4.9: the BAR through configuration space. */
@@ -861,10 +857,10 @@ static const struct {
 	uint8_t bar;
 	uint32_t offset, len;
 } outside[] = {
-	{ 1, 0x14, 1 },	     { 0, 0x8000, 1 },	   { 0, 0x7ffe, 4 },
+	{ 1, 0x14, 1 },	      { 0, 0x8000, 1 },	    { 0, 0x7ffe, 4 },
 	{ 0, 0xffffffff, 1 }, { 0, 0xfffffffc, 4 }, { 0, 0x14, 0 },
-	{ 0, 0x14, 3 },	     { 0, 0x14, 8 },	   { 0, 0x14, 0xffffffff },
-	{ 0, 0x15, 2 },	     { 255, 0x14, 1 },
+	{ 0, 0x14, 3 },	      { 0, 0x14, 8 },	    { 0, 0x14, 0xffffffff },
+	{ 0, 0x15, 2 },	      { 255, 0x14, 1 },
 };
 
 START_TEST(pci_access_outside)
@@ -880,7 +876,7 @@ START_TEST(pci_access_outside)
 }
 END_TEST
 
-/* ---- MMIO only ----------------------------------------------------------------------------------------------------- */
+/* ---- MMIO only ---- */
 
 START_TEST(mmio_slots)
 {
@@ -894,9 +890,9 @@ START_TEST(mmio_slots)
 		ck_assert_int_eq(device_new(&more[i], &toy_class, "_t",
 					    &bed.env, NULL, &d),
 				 0);
-	ck_assert_int_eq(device_new(&more[0], &toy_class, "_t", &bed.env, NULL,
-				    &d),
-			 -ENOSPC);
+	ck_assert_int_eq(
+		device_new(&more[0], &toy_class, "_t", &bed.env, NULL, &d),
+		-ENOSPC);
 	ck_assert_uint_eq(bus_read(bed.env.mmio, BED_VMMIO + 7 * 0x200 + 8, 4),
 			  42);
 	ck_assert_int_eq(more[7]->cls->describe(more[7], &p, &d), 0);
@@ -914,7 +910,7 @@ START_TEST(mmio_slots)
 }
 END_TEST
 
-/* ---- state (l) ---------------------------------------------------------------------------------------------------------- */
+/* ---- state (l) ---- */
 
 static void save(struct stream_out *out)
 {
@@ -1014,7 +1010,7 @@ START_TEST(state_damaged)
 }
 END_TEST
 
-/* ---- threads ------------------------------------------------------------------------------------------------------------ */
+/* ---- threads ---- */
 
 static atomic_bool stop;
 
@@ -1074,14 +1070,13 @@ START_TEST(vcpus_and_event_loop)
 
 	begin(_i);
 	atomic_store(&stop, false);
-	ck_assert_int_eq(event_timer_init(&deadline, bed.env.loop, on_deadline,
-					  NULL),
-			 0);
+	ck_assert_int_eq(
+		event_timer_init(&deadline, bed.env.loop, on_deadline, NULL),
+		0);
 	event_timer_set(&deadline, 300 * 1000000, 0);
 	bed.rounds = UINT32_MAX;
 	pthread_create(&a, NULL, vcpu_driver, &drv);
-	pthread_create(&b, NULL, drv.mmio ? vcpu_driver : vcpu_pci,
-		       &drv);
+	pthread_create(&b, NULL, drv.mmio ? vcpu_driver : vcpu_pci, &drv);
 	event_loop_run(bed.env.loop);
 	pthread_join(a, NULL);
 	pthread_join(b, NULL);
@@ -1094,7 +1089,7 @@ START_TEST(vcpus_and_event_loop)
 }
 END_TEST
 
-/* ---- vectors of guest memory ------------------------------------------------------------------------------------------------ */
+/* ---- vectors of guest memory ---- */
 
 START_TEST(iov_copies)
 {
@@ -1113,7 +1108,7 @@ START_TEST(iov_copies)
 }
 END_TEST
 
-/* ---- runner -------------------------------------------------------------------------------------------------------------------- */
+/* ---- runner ---- */
 
 static TCase *setup_case(void)
 {

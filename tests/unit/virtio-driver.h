@@ -20,12 +20,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "devices/pci/pci.h"
-#include "devices/virtio/devices.h"
-#include "devices/virtio/virtio.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 #include "vmm/host/host.h"
+
+#include "devices/pci/pci.h"
+#include "devices/virtio/devices.h"
+#include "devices/virtio/virtio.h"
 
 #define BED_RAM_A  0x10000000ULL
 #define BED_RAM_B  0x20000000ULL
@@ -37,7 +38,7 @@
 #define BED_PINS   64
 #define BED_NOTES  64
 
-/* ---- a hypervisor that writes down what it is told ------------------------------ */
+/* ---- a hypervisor that writes down what it is told ---- */
 
 struct note {
 	uint64_t key; /* address of a doorbell, route of an irqfd */
@@ -81,21 +82,18 @@ static inline struct bed_vm *bed_vm_of(struct host_vm *vm)
 }
 
 static inline int bed_doorbell_add(struct host_vm *vm, bool pio, uint64_t addr,
-				   unsigned size, const uint64_t *match,
-				   int fd)
+				   unsigned size, const uint64_t *match, int fd)
 {
 	struct bed_vm *b = bed_vm_of(vm);
 
 	(void)pio;
 	(void)size;
 	(void)match;
-	return b->refuse ? -1 :
-			   note_add(b->doorbell, &b->doorbells, addr, fd);
+	return b->refuse ? -1 : note_add(b->doorbell, &b->doorbells, addr, fd);
 }
 
 static inline int bed_doorbell_del(struct host_vm *vm, bool pio, uint64_t addr,
-				   unsigned size, const uint64_t *match,
-				   int fd)
+				   unsigned size, const uint64_t *match, int fd)
 {
 	struct bed_vm *b = bed_vm_of(vm);
 
@@ -153,7 +151,7 @@ static const struct host_ops bed_ops = {
 	.msi_route_apply = bed_route_apply,
 };
 
-/* ---- the machine ------------------------------------------------------------------- */
+/* ---- the machine ---- */
 
 struct bed {
 	struct guest_ram ram;
@@ -285,7 +283,7 @@ static inline struct device *bed_add(struct bed *b, const char *cls)
 	return dev;
 }
 
-/* ---- configuration space through ECAM ------------------------------------------------ */
+/* ---- configuration space through ECAM ---- */
 
 static inline uint64_t cfg_addr(unsigned slot, unsigned reg)
 {
@@ -324,7 +322,7 @@ static inline uint64_t cfg_bar64(struct bed *b, unsigned slot, unsigned index)
 	       cfg_get(b, slot, PCI_BAR0 + 4 * index + 4, 4) << 32;
 }
 
-/* ---- the driver ------------------------------------------------------------------------ */
+/* ---- the driver ---- */
 
 /**
  * struct drv - a driver of one virtio device
@@ -351,8 +349,8 @@ static inline void drv_find(struct drv *drv, struct bed *b, struct device *dev,
 {
 	*drv = (struct drv){ .b = b, .dev = dev, .slot = slot };
 	drv->mmio = b->config.platform.transport == TRANSPORT_MMIO;
-	drv->base = drv->mmio ? BED_VMMIO + slot * 0x200 :
-				cfg_bar64(b, slot, 0);
+	drv->base =
+		drv->mmio ? BED_VMMIO + slot * 0x200 : cfg_bar64(b, slot, 0);
 }
 
 static inline uint64_t drv_get(struct drv *drv, unsigned offset, unsigned size)
@@ -368,8 +366,8 @@ static inline void drv_put(struct drv *drv, unsigned offset, unsigned size,
 
 static inline uint8_t drv_status(struct drv *drv)
 {
-	return (uint8_t)(drv->mmio ? drv_get(drv, 0x70, 4) :
-				     drv_get(drv, 0x14, 1));
+	return (uint8_t)(drv->mmio ? drv_get(drv, 0x70, 4)
+				   : drv_get(drv, 0x14, 1));
 }
 
 static inline void drv_set_status(struct drv *drv, uint8_t status)
@@ -411,8 +409,8 @@ static inline uint8_t drv_negotiate(struct drv *drv, uint64_t features)
 	drv_set_status(drv, VIRTIO_ACKNOWLEDGE);
 	drv_set_status(drv, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER);
 	drv_accept(drv, features);
-	drv_set_status(drv, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER |
-				    VIRTIO_FEATURES_OK);
+	drv_set_status(drv,
+		       VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK);
 	return drv_status(drv);
 }
 
@@ -438,8 +436,8 @@ static inline void drv_set_size(struct drv *drv, unsigned size)
 	drv_queue_put(drv, 0x18, 0x38, 2, size);
 }
 
-static inline void drv_set_rings(struct drv *drv, uint64_t desc,
-				 uint64_t avail, uint64_t used)
+static inline void drv_set_rings(struct drv *drv, uint64_t desc, uint64_t avail,
+				 uint64_t used)
 {
 	const uint64_t at[] = { desc, avail, used };
 
@@ -490,7 +488,7 @@ static inline void drv_queue(struct drv *drv, unsigned q, uint16_t size,
 	drv_enable(drv);
 }
 
-/* ---- rings -------------------------------------------------------------------------------- */
+/* ---- rings ---- */
 
 enum { D_NEXT = 1, D_WRITE = 2, D_INDIRECT = 4 };
 
