@@ -204,7 +204,7 @@ START_TEST(test_map)
 	static const uint64_t small[][3] = {
 		{ 0, 0xa0000, 1 },
 		{ MIB(1), MIB(63), 1 },
-		{ 0xe8000000, MIB(256), 2 },
+		{ 0xe8000000, MIB(1), 2 },
 	};
 	uint64_t map[32][3];
 
@@ -221,7 +221,7 @@ START_TEST(test_map_above_4g)
 		{ 0, 0xa0000, 1 },
 		{ MIB(1), GIB(3) - MIB(1), 1 },
 		{ GIB(4), GIB(1), 1 },
-		{ 0xe8000000, MIB(256), 2 },
+		{ 0xe8000000, MIB(1), 2 },
 	};
 	uint64_t map[32][3];
 
