@@ -180,6 +180,12 @@ static int find_entry(const struct segments *seg, const struct x86_image *img,
 			 img->option, img->name);
 }
 
+/* Empty segments may claim to be anywhere. */
+static bool is_loaded(const struct segment *s)
+{
+	return s->type == PT_LOAD && (s->bytes || s->mem_bytes);
+}
+
 static int check_segment(const struct segment *s, const struct x86_image *img,
 			 uint64_t *end, struct diag *d)
 {
@@ -213,12 +219,12 @@ static int load_segments(const struct segments *seg,
 
 	*end = X86_KERNEL_MIN;
 	for (unsigned i = 0; i < seg->count && !err; i++)
-		if (seg->s[i].type == PT_LOAD && seg->s[i].mem_bytes)
+		if (is_loaded(&seg->s[i]))
 			err = check_segment(&seg->s[i], img, end, d);
 	if (!err && *end > x86_low_ram(ram))
 		err = x86_image_too_big(img, *end, x86_low_ram(ram), d);
 	for (unsigned i = 0; i < seg->count && !err; i++)
-		if (seg->s[i].type == PT_LOAD && seg->s[i].bytes)
+		if (is_loaded(&seg->s[i]) && seg->s[i].bytes)
 			err = x86_image_copy(img, seg->s[i].at, ram,
 					     seg->s[i].gpa, seg->s[i].bytes, d);
 	return err;

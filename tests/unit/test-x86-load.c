@@ -475,6 +475,7 @@ static const struct damage pvh_damage[] = {
 	{ PH(2, p_paddr), 8, MIB(64) - 4096, E2BIG, "needs RAM up to 65 MiB" },
 	{ PH(2, p_paddr), 8, GIB(4), E2BIG, "needs RAM up to 4097 MiB" },
 	{ PH(2, p_paddr), 8, UINT64_MAX, E2BIG, "needs RAM up to" },
+	{ PH(2, p_memsz), 8, 0, EINVAL, "more bytes than memory" },
 	{ PH(2, p_memsz), 8, UINT64_MAX, E2BIG, "needs RAM up to" },
 	{ PH(2, p_memsz), 8, MIB(48), E2BIG, "needs RAM up to 65 MiB" },
 };
