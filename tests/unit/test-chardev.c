@@ -88,13 +88,14 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-/* The loop must sleep, not spin, while nothing can happen. */
+/* The loop must sleep, not spin, while nothing can happen. A spinning one that
+ * shares its CPU gets a quarter of the time at least. */
 static void assert_idle(void)
 {
 	uint64_t before = cpu_ns();
 
 	run_ms(200);
-	ck_assert_uint_lt(cpu_ns() - before, 60000000);
+	ck_assert_uint_lt(cpu_ns() - before, 15000000);
 }
 
 static struct chardev *open_mode(enum char_mode mode, const char *where)

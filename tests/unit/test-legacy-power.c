@@ -243,6 +243,7 @@ START_TEST(gpio_masked_data)
 	ck_assert_uint_eq(rdm(DATA(0x40), 4), 0x40);
 	ck_assert_uint_eq(rdm(DATA(0x00), 4), 0x00);
 	wrm(DATA(0x00), 4, 0xff);
+	wrm(DATA(0xff) + 1, 1, 0xff); /* between words */
 	ck_assert_uint_eq(rdm(DATA(0xff), 1), 0xc0);
 }
 END_TEST
