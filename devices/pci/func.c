@@ -25,7 +25,7 @@ static const struct pci_reg header_regs[] = {
 	{ .offset = PCI_INT_LINE, .size_bytes = 1, .rw = 0xff },
 };
 
-/* ---- building ------------------------------------------------------------ */
+/* ---- building ---------------------------------------------------------- */
 
 void pci_func_add_reg(struct pci_func *f, const struct pci_reg *reg)
 {
@@ -143,7 +143,7 @@ void pci_func_window(struct pci_func *f, uint8_t first, uint8_t last)
 	f->window_last = last;
 }
 
-/* ---- decoding ------------------------------------------------------------ */
+/* ---- decoding ---------------------------------------------------------- */
 
 uint64_t pci_bar_address(const struct pci_func *f, unsigned index)
 {
@@ -273,7 +273,7 @@ void pci_func_release(struct pci_func *f)
 	memset(f, 0, sizeof(*f));
 }
 
-/* ---- configuration space ---- */
+/* ---- configuration space ----------------------------------------------- */
 
 static bool overlaps(unsigned offset, unsigned size, unsigned first,
 		     unsigned last)
@@ -353,7 +353,7 @@ void pci_func_reset(struct pci_func *f)
 	pthread_mutex_unlock(&f->root->lock);
 }
 
-/* ---- INTx ---------------------------------------------------------------- */
+/* ---- INTx -------------------------------------------------------------- */
 
 /* PCI-to-PCI Bridge 1.2 table 9-1, which host bridges follow: INTA of slot n
  * is line n modulo 4. */
@@ -393,7 +393,7 @@ static void intx_command(struct pci_func *f)
 	pthread_mutex_unlock(&f->root->intx_lock);
 }
 
-/* ---- state ---- */
+/* ---- state ------------------------------------------------------------- */
 
 void pci_func_save(const struct pci_func *f, struct stream_out *out)
 {

@@ -124,7 +124,7 @@ void pci_msix_control(struct pci_func *f)
 	pthread_mutex_unlock(&x->lock);
 }
 
-/* ---- table and PBA ---- */
+/* ---- table and PBA ----------------------------------------------------- */
 
 static void entry_encode(const struct pci_vector *v, uint8_t *e)
 {
@@ -235,7 +235,7 @@ bool pci_msix_fire(struct pci_func *f, unsigned index)
 	return enabled;
 }
 
-/* ---- state ---- */
+/* ---- state ------------------------------------------------------------- */
 
 void pci_msix_save(const struct pci_func *f, struct stream_out *out)
 {

@@ -268,7 +268,7 @@ void pci_config_write(struct pci_func *f, unsigned offset, unsigned size_bytes,
 /** pci_bar_address - where the BAR register points, decoding or not */
 uint64_t pci_bar_address(const struct pci_func *f, unsigned index);
 
-/* ---- MSI-X --------------------------------------------------------------- */
+/* ---- MSI-X ------------------------------------------------------------- */
 
 /**
  * pci_msix_init - add the capability and allocate the vectors
@@ -315,13 +315,13 @@ bool pci_msix_fire(struct pci_func *f, unsigned index);
 void pci_msix_save(const struct pci_func *f, struct stream_out *out);
 int pci_msix_load(struct pci_func *f, struct stream_in *in, struct diag *d);
 
-/* ---- INTx ---------------------------------------------------------------- */
+/* ---- INTx -------------------------------------------------------------- */
 
 /** pci_intx_set - drive INTA of @f; any thread; a no-op where the platform
  * has no wires */
 void pci_intx_set(struct pci_func *f, bool level);
 
-/* ---- inside devices/pci ---- */
+/* ---- inside devices/pci ------------------------------------------------ */
 
 /**
  * struct pci_root - the host bridge and its bus

@@ -27,7 +27,7 @@ struct pci_root *pci_host_root(struct device *dev)
 	return container_of(dev, struct pci_root, dev);
 }
 
-/* ---- configuration accesses ---- */
+/* ---- configuration accesses -------------------------------------------- */
 
 /* Who answers on @bus at @devfn; functions other than 0 do not exist. */
 static struct pci_func *find(struct pci_root *root, unsigned bus,
@@ -119,7 +119,7 @@ static void cfc_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
 
 static const struct bus_ops cfc_ops = { cfc_read, cfc_write };
 
-/* ---- address windows ---- */
+/* ---- address windows --------------------------------------------------- */
 
 /* The first address above @at that the BARs of @f leave free. */
 static uint64_t skip(const struct pci_func *f, uint64_t at, uint64_t size)
@@ -166,7 +166,7 @@ int pci_root_alloc(const struct pci_func *f, uint64_t size_bytes, bool is64,
 			 f->name, (unsigned long long)size_bytes);
 }
 
-/* ---- device class ---- */
+/* ---- device class ------------------------------------------------------ */
 
 static void host_unrealize(struct device *dev)
 {

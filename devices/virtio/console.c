@@ -79,7 +79,7 @@ static void console_notify(struct virtio_device *vd, unsigned queue)
 		chardev_resume(backend(vd));
 }
 
-/* ---- input ---- */
+/* ---- input ------------------------------------------------------------- */
 
 /* The next buffer that can hold something; others go back empty. */
 static bool next_buffer(struct virtio_device *vd, struct virtq_chain *chain)
@@ -127,7 +127,7 @@ static void console_receive(void *opaque, const uint8_t *data, size_t len)
 	pthread_mutex_unlock(&vd->lock);
 }
 
-/* ---- configuration ---- */
+/* ---- configuration ----------------------------------------------------- */
 
 static uint64_t console_features(struct virtio_device *vd)
 {

@@ -62,7 +62,7 @@ static struct irq_wire wire_of(const struct virtio_mmio *vm)
 	};
 }
 
-/* ---- registers ---- */
+/* ---- registers --------------------------------------------------------- */
 
 static uint32_t queue_read(const struct virtio_queue *q, uint64_t offset)
 {
@@ -213,7 +213,7 @@ static void mmio_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
 
 static const struct bus_ops mmio_ops = { mmio_read, mmio_write };
 
-/* ---- interrupts and doorbells ---- */
+/* ---- interrupts and doorbells ------------------------------------------ */
 
 static void mmio_interrupt(struct virtio_device *vd, struct virtio_queue *q)
 {
@@ -255,7 +255,7 @@ static void mmio_device_reset(struct virtio_device *vd)
 	bus_of(vd)->pending = 0;
 }
 
-/* ---- making ---- */
+/* ---- making ------------------------------------------------------------ */
 
 static int place(struct virtio_mmio *vm, struct diag *d)
 {

@@ -89,7 +89,7 @@ static struct virtio_pci *bus_of(const struct virtio_device *vd)
 	return vd->bus;
 }
 
-/* ---- common configuration ---- */
+/* ---- common configuration ---------------------------------------------- */
 
 static void image_queue(struct virtio_queue *q, uint8_t *image)
 {
@@ -257,7 +257,7 @@ static void common_write(struct virtio_pci *vp, uint64_t offset, unsigned size,
 	}
 }
 
-/* ---- the other sections ---- */
+/* ---- the other sections ------------------------------------------------ */
 
 static uint64_t isr_read(struct virtio_pci *vp, uint64_t offset, unsigned size)
 {
@@ -355,7 +355,7 @@ static void bar_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
 
 static const struct bus_ops bar_ops = { bar_read, bar_write };
 
-/* ---- configuration access capability (sec. 4.1.4.9) ---- */
+/* ---- configuration access capability (sec. 4.1.4.9) -------------------- */
 
 /* Where the capability points; false: nowhere inside the BAR. */
 static bool cfg_target(const struct virtio_pci *vp, uint32_t *offset,
@@ -401,7 +401,7 @@ static void window_written(struct pci_func *f)
 	bar_write(vp, offset, len, value);
 }
 
-/* ---- interrupts and doorbells ---- */
+/* ---- interrupts and doorbells ------------------------------------------ */
 
 static void pci_interrupt(struct virtio_device *vd, struct virtio_queue *q)
 {
@@ -464,7 +464,7 @@ static void pci_device_reset(struct virtio_device *vd)
 	pci_intx_set(&vp->func, false);
 }
 
-/* ---- making ---- */
+/* ---- making ------------------------------------------------------------ */
 
 static const struct pci_func_ops func_ops = {
 	.bar_moved = bar_moved,

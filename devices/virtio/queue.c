@@ -31,7 +31,7 @@ enum { AVAIL_NO_INTERRUPT = 1 };
 /* A chain may not describe more than this (VIRTIO 1.3 sec. 2.7.5.2). */
 #define CHAIN_BYTES_MAX UINT32_MAX
 
-/* ---- ring words ---- */
+/* ---- ring words -------------------------------------------------------- */
 
 static uint64_t avail_bytes(uint16_t size)
 {
@@ -73,7 +73,7 @@ static void full_barrier(void)
 	__sync_synchronize();
 }
 
-/* ---- life ---- */
+/* ---- life -------------------------------------------------------------- */
 
 int virtq_init(struct virtq *q, const struct guest_ram *ram, uint16_t size_max,
 	       struct diag *d)
@@ -145,7 +145,7 @@ int virtq_enable(struct virtq *q, const struct virtq_layout *at, bool event_idx,
 	return 0;
 }
 
-/* ---- taking requests ---- */
+/* ---- taking requests --------------------------------------------------- */
 
 /*
  * struct walk - a chain being collected
@@ -311,7 +311,7 @@ void virtq_undo(struct virtq *q, const struct virtq_chain *chain)
 	q->avail_next--;
 }
 
-/* ---- giving back ---- */
+/* ---- giving back ------------------------------------------------------- */
 
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
 {
@@ -364,7 +364,7 @@ bool virtq_wait(struct virtq *q)
 	return avail_count(q) > 0;
 }
 
-/* ---- state ---- */
+/* ---- state ------------------------------------------------------------- */
 
 void virtq_save(const struct virtq *q, struct stream_out *out)
 {

@@ -29,7 +29,7 @@ static void dropped(struct virtio_device *vd, const char *what)
 		  what);
 }
 
-/* ---- interrupts and misuse ---- */
+/* ---- interrupts and misuse --------------------------------------------- */
 
 bool virtio_running(const struct virtio_device *vd)
 {
@@ -56,7 +56,7 @@ void virtio_misused(struct virtio_device *vd, const char *why)
 	virtio_config_changed(vd);
 }
 
-/* ---- queues: for devices ---- */
+/* ---- queues: for devices ----------------------------------------------- */
 
 bool virtio_pop(struct virtio_device *vd, unsigned queue,
 		struct virtq_chain *chain)
@@ -159,7 +159,7 @@ size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
 	return iov_copy(iov, count, offset, NULL, buf, len);
 }
 
-/* ---- status and features: for transports ---- */
+/* ---- status and features: for transports ------------------------------- */
 
 void virtio_state_reset(struct virtio_device *vd)
 {
@@ -254,7 +254,7 @@ void virtio_accept(struct virtio_device *vd, uint32_t bits)
 	vd->features |= (uint64_t)bits << shift;
 }
 
-/* ---- queue registers: for transports ---- */
+/* ---- queue registers: for transports ----------------------------------- */
 
 struct virtio_queue *virtio_selected(struct virtio_device *vd)
 {
@@ -342,7 +342,7 @@ void virtio_notify(struct virtio_device *vd, uint64_t queue)
 		dropped(vd, "notifies a queue that does not exist");
 }
 
-/* ---- configuration: for transports ---- */
+/* ---- configuration: for transports ------------------------------------- */
 
 uint64_t virtio_config_read(struct virtio_device *vd, uint64_t offset,
 			    unsigned size_bytes)
@@ -368,7 +368,7 @@ void virtio_config_write(struct virtio_device *vd, uint64_t offset,
 	vd->cls->set_config(vd, (unsigned)offset, bytes, size_bytes);
 }
 
-/* ---- device class ---- */
+/* ---- device class ------------------------------------------------------ */
 
 static void queues_free(struct virtio_device *vd)
 {
@@ -509,7 +509,7 @@ void virtio_power_on(struct device *dev)
 	vd->transport->reset(vd);
 }
 
-/* ---- state ---- */
+/* ---- state ------------------------------------------------------------- */
 
 static void queue_save(const struct virtio_queue *q, struct stream_out *out)
 {

@@ -192,7 +192,7 @@ void virtio_save(const struct device *dev, struct stream_out *out);
 int virtio_load(struct device *dev, struct stream_in *in, struct diag *d);
 void virtio_unrealize(struct device *dev);
 
-/* ---- for devices; with the lock held ---- */
+/* ---- for devices; with the lock held ----------------------------------- */
 
 /**
  * virtio_pop - virtq_pop() that deals with broken queues
@@ -240,7 +240,7 @@ size_t iov_read(const struct iovec *iov, unsigned count, size_t offset,
 size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
 		 const void *buf, size_t len);
 
-/* ---- for transports; with the lock held ---- */
+/* ---- for transports; with the lock held -------------------------------- */
 
 /** virtio_set_status - the driver writes the status register; 0 resets */
 void virtio_set_status(struct virtio_device *vd, uint8_t status);

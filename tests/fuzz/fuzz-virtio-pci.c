@@ -105,8 +105,7 @@ static void ring_op(struct drv *drv, unsigned q, const struct op *op)
 	if (!drv->size[q])
 		return;
 	desc_put(drv->b, drv->ring[q], op->size & 7,
-		 op->size & 0x80 ? (uint64_t)(int64_t)op->value :
-				   DATA + op->at,
+		 op->size & 0x80 ? (uint64_t)(int64_t)op->value : DATA + op->at,
 		 len, op->value & 7, op->value >> 3 & 7);
 	if (op->size & 0x40)
 		drv_offer(drv, q, op->size & 0x20 ? op->at : op->size & 7);
@@ -123,8 +122,8 @@ static void operate(struct rig *r, const struct op *op)
 	switch (op->kind & 0xf) {
 	case 0:
 	case 1:
-		bus_op(b->env.mmio, BED_ECAM + op->at + (op->kind >> 4) * 0x8000,
-		       op);
+		bus_op(b->env.mmio,
+		       BED_ECAM + op->at + (op->kind >> 4) * 0x8000, op);
 		break;
 	case 2:
 		bus_op(b->env.pio, 0xcf8 + (op->at & 7), op);

@@ -8,13 +8,14 @@
  */
 #include <errno.h>
 
-#include "devices/virtio/queue.h"
 #include "vmm/base/check.h"
+
+#include "devices/virtio/queue.h"
 
 #define BASE	  0x10000ULL
 #define RAM_BYTES KIB(64)
 #define AT_AVAIL  0x400
-#define AT_USED   0x600
+#define AT_USED	  0x600
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -121,8 +122,8 @@ static void operate(uint8_t op)
 	default:
 		/* The driver offers 0 to 31 more. */
 		if (q.enabled) {
-			uint16_t *idx = ram_pin(&ram, GPA(BASE + AT_AVAIL + 2),
-						2);
+			uint16_t *idx =
+				ram_pin(&ram, GPA(BASE + AT_AVAIL + 2), 2);
 
 			*idx = (uint16_t)(*idx + (op >> 3));
 		}

@@ -29,7 +29,7 @@ static struct pci_func *func(unsigned slot)
 	return bed.env.pci->func[slot];
 }
 
-/* ---- configuration space ---- */
+/* ---- configuration space ----------------------------------------------- */
 
 static const struct {
 	unsigned slot, reg, size;
@@ -183,7 +183,7 @@ START_TEST(slots_run_out)
 }
 END_TEST
 
-/* ---- BARs ---- */
+/* ---- BARs -------------------------------------------------------------- */
 
 static uint64_t pvpanic_at(uint64_t base)
 {
@@ -313,7 +313,7 @@ START_TEST(windows_fill_up)
 }
 END_TEST
 
-/* ---- MSI-X ---- */
+/* ---- MSI-X ------------------------------------------------------------- */
 
 static uint64_t table(unsigned offset)
 {
@@ -476,7 +476,7 @@ START_TEST(msix_reset_forgets)
 }
 END_TEST
 
-/* ---- INTx ---- */
+/* ---- INTx -------------------------------------------------------------- */
 
 START_TEST(intx_follows_level_and_command)
 {
@@ -511,7 +511,7 @@ START_TEST(intx_is_shared)
 }
 END_TEST
 
-/* ---- state ---- */
+/* ---- state ------------------------------------------------------------- */
 
 static struct stream_in saved(struct stream_out *out)
 {
@@ -615,7 +615,7 @@ START_TEST(host_bridge_describes_itself)
 }
 END_TEST
 
-/* ---- pvpanic ---- */
+/* ---- pvpanic ----------------------------------------------------------- */
 
 static const struct {
 	unsigned offset, size;
@@ -666,7 +666,7 @@ START_TEST(registry_finds)
 }
 END_TEST
 
-/* ---- runner ---- */
+/* ---- runner ------------------------------------------------------------ */
 
 static TCase *bed_case(const char *name)
 {

@@ -79,7 +79,7 @@ static void write_file(const char *text, size_t len)
 	close(fd);
 }
 
-/* ---- entropy ---- */
+/* ---- entropy ----------------------------------------------------------- */
 
 START_TEST(rng_fills)
 {
@@ -244,7 +244,7 @@ START_TEST(rng_source_missing)
 }
 END_TEST
 
-/* ---- console output ---- */
+/* ---- console output ---------------------------------------------------- */
 
 static void console_file(void)
 {
@@ -348,7 +348,7 @@ START_TEST(console_config)
 }
 END_TEST
 
-/* ---- console input ---- */
+/* ---- console input ----------------------------------------------------- */
 
 static int pty;
 
@@ -470,7 +470,7 @@ START_TEST(console_without_backend)
 }
 END_TEST
 
-/* ---- both ---- */
+/* ---- both -------------------------------------------------------------- */
 
 static const char *const classes[] = { "virtio-rng", "virtio-console" };
 
@@ -499,7 +499,7 @@ START_TEST(state_round_trip)
 }
 END_TEST
 
-/* ---- runner ---- */
+/* ---- runner ------------------------------------------------------------ */
 
 static TCase *file_case(const char *name)
 {

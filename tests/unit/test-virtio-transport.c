@@ -20,7 +20,7 @@
 #define TOY_FEATURE (1ULL << 5)
 #define TOY_REFUSED (1ULL << 6) /* offered, but not together with 5 */
 
-/* ---- the device ---- */
+/* ---- the device -------------------------------------------------------- */
 
 struct toy {
 	struct virtio_device vd;
@@ -101,7 +101,7 @@ static const struct device_class toy_class = {
 	VIRTIO_DEVICE_CLASS,
 };
 
-/* ---- fixture ---- */
+/* ---- fixture ----------------------------------------------------------- */
 
 static struct bed bed;
 static struct device *dev;
@@ -158,7 +158,7 @@ static void ck_serves(unsigned q)
 	ck_assert_uint_eq(len, 100);
 }
 
-/* ---- identity ---- */
+/* ---- identity ---------------------------------------------------------- */
 
 START_TEST(identity_mmio)
 {
@@ -224,7 +224,7 @@ START_TEST(pci_capabilities)
 }
 END_TEST
 
-/* ---- status and features ---- */
+/* ---- status and features ----------------------------------------------- */
 
 START_TEST(features_negotiate)
 {
@@ -313,7 +313,7 @@ START_TEST(status_bits_stay)
 }
 END_TEST
 
-/* ---- serving ---- */
+/* ---- serving ----------------------------------------------------------- */
 
 START_TEST(serves_and_interrupts)
 {
@@ -443,7 +443,7 @@ START_TEST(work_budget)
 }
 END_TEST
 
-/* ---- misuse (f) ---- */
+/* ---- misuse (f) -------------------------------------------------------- */
 
 /* CVE-2026-5747 was this: registers written after activation. */
 START_TEST(registers_latched_at_enable)
@@ -523,7 +523,7 @@ START_TEST(broken_ring_needs_reset)
 }
 END_TEST
 
-/* ---- reset in every state ---- */
+/* ---- reset in every state ---------------------------------------------- */
 
 static void reach(unsigned state)
 {
@@ -620,7 +620,7 @@ START_TEST(mmio_ready_zero_stops)
 }
 END_TEST
 
-/* ---- configuration (i) ---- */
+/* ---- configuration (i) ------------------------------------------------- */
 
 static unsigned config_at(void)
 {
@@ -686,7 +686,7 @@ START_TEST(config_change_is_told)
 }
 END_TEST
 
-/* ---- widths and alignments (g) ---- */
+/* ---- widths and alignments (g) ----------------------------------------- */
 
 /* Whatever is written anywhere with any width while the driver runs: the
  * rings in use stay what they were. */
@@ -747,7 +747,7 @@ START_TEST(pci_addresses_as_quads)
 }
 END_TEST
 
-/* ---- PCI only ---- */
+/* ---- PCI only ---------------------------------------------------------- */
 
 START_TEST(pci_vectors_checked)
 {
@@ -876,7 +876,7 @@ START_TEST(pci_access_outside)
 }
 END_TEST
 
-/* ---- MMIO only ---- */
+/* ---- MMIO only --------------------------------------------------------- */
 
 START_TEST(mmio_slots)
 {
@@ -910,7 +910,7 @@ START_TEST(mmio_slots)
 }
 END_TEST
 
-/* ---- state (l) ---- */
+/* ---- state (l) --------------------------------------------------------- */
 
 static void save(struct stream_out *out)
 {
@@ -1010,7 +1010,7 @@ START_TEST(state_damaged)
 }
 END_TEST
 
-/* ---- threads ---- */
+/* ---- threads ----------------------------------------------------------- */
 
 static atomic_bool stop;
 
@@ -1089,7 +1089,7 @@ START_TEST(vcpus_and_event_loop)
 }
 END_TEST
 
-/* ---- vectors of guest memory ---- */
+/* ---- vectors of guest memory ------------------------------------------- */
 
 START_TEST(iov_copies)
 {
@@ -1108,7 +1108,7 @@ START_TEST(iov_copies)
 }
 END_TEST
 
-/* ---- runner ---- */
+/* ---- runner ------------------------------------------------------------ */
 
 static TCase *setup_case(void)
 {

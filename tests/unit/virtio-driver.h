@@ -38,7 +38,7 @@
 #define BED_PINS   64
 #define BED_NOTES  64
 
-/* ---- a hypervisor that writes down what it is told ---- */
+/* ---- a hypervisor that writes down what it is told --------------------- */
 
 struct note {
 	uint64_t key; /* address of a doorbell, route of an irqfd */
@@ -151,7 +151,7 @@ static const struct host_ops bed_ops = {
 	.msi_route_apply = bed_route_apply,
 };
 
-/* ---- the machine ---- */
+/* ---- the machine ------------------------------------------------------- */
 
 struct bed {
 	struct guest_ram ram;
@@ -283,7 +283,7 @@ static inline struct device *bed_add(struct bed *b, const char *cls)
 	return dev;
 }
 
-/* ---- configuration space through ECAM ---- */
+/* ---- configuration space through ECAM ---------------------------------- */
 
 static inline uint64_t cfg_addr(unsigned slot, unsigned reg)
 {
@@ -322,7 +322,7 @@ static inline uint64_t cfg_bar64(struct bed *b, unsigned slot, unsigned index)
 	       cfg_get(b, slot, PCI_BAR0 + 4 * index + 4, 4) << 32;
 }
 
-/* ---- the driver ---- */
+/* ---- the driver -------------------------------------------------------- */
 
 /**
  * struct drv - a driver of one virtio device
@@ -488,7 +488,7 @@ static inline void drv_queue(struct drv *drv, unsigned q, uint16_t size,
 	drv_enable(drv);
 }
 
-/* ---- rings ---- */
+/* ---- rings ------------------------------------------------------------- */
 
 enum { D_NEXT = 1, D_WRITE = 2, D_INDIRECT = 4 };
 
