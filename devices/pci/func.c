@@ -61,7 +61,7 @@ static int take_slot(struct pci_root *root, uint8_t *devfn, struct diag *d)
 
 int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
 		  const struct pci_ident *ident, const struct pci_func_ops *ops,
-		  bool has_intx, struct diag *d)
+		  struct diag *d)
 {
 	int err = take_slot(root, &f->devfn, d);
 
@@ -75,7 +75,7 @@ int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
 	fill_ident(f, ident);
 	for (size_t i = 0; i < ARRAY_SIZE(header_regs); i++)
 		pci_func_add_reg(f, &header_regs[i]);
-	if (has_intx && root->dev.env->platform->pci.intx_present)
+	if (ident->intx && root->dev.env->platform->pci.intx_present)
 		f->reset[PCI_INT_PIN] = 1;
 	return 0;
 }
@@ -106,34 +106,45 @@ static uint8_t bar_offset(unsigned index)
 	return (uint8_t)(PCI_BAR0 + 4 * index);
 }
 
-int pci_func_add_bar(struct pci_func *f, unsigned index, uint64_t size_bytes,
-		     bool is64, const struct bus_ops *ops, void *opaque,
+/* Only address bits down to the size can be written: see the DOC block. */
+static void add_bar_regs(struct pci_func *f, const struct pci_bar_spec *spec,
+			 uint64_t home)
+{
+	struct pci_reg reg = {
+		.offset = bar_offset(spec->index),
+		.size_bytes = 4,
+		.value = (uint32_t)home | (spec->is64 ? 4 : 0),
+		.rw = UINT32_MAX - (uint32_t)(spec->size_bytes - 1),
+	};
+
+	pci_func_add_reg(f, &reg);
+	if (!spec->is64)
+		return;
+	reg.offset = bar_offset(spec->index + 1);
+	reg.value = (uint32_t)(home >> 32);
+	reg.rw = UINT32_MAX;
+	pci_func_add_reg(f, &reg);
+}
+
+int pci_func_add_bar(struct pci_func *f, const struct pci_bar_spec *spec,
 		     struct diag *d)
 {
-	struct pci_bar *bar = &f->bar[index];
-	struct pci_reg reg = { .offset = bar_offset(index), .size_bytes = 4 };
+	struct pci_bar *bar = &f->bar[spec->index];
+	uint64_t size = spec->size_bytes;
 	int err;
 
-	CHECK(is_pow2(size_bytes) && size_bytes >= 16 && size_bytes <= GIB(1) &&
-	      index + is64 < PCI_BARS);
-	err = pci_root_alloc(f, size_bytes, is64, &bar->home, d);
+	CHECK(is_pow2(size) && size >= 16 && size <= GIB(1) &&
+	      spec->index + spec->is64 < PCI_BARS);
+	err = pci_root_alloc(f, size, spec->is64, &bar->home, d);
 	if (err)
 		return err;
-	bar->is64 = is64;
+	bar->is64 = spec->is64;
 	bar->region = (struct bus_region){ .base = bar->home,
-					   .size_bytes = size_bytes,
-					   .ops = ops,
-					   .opaque = opaque,
+					   .size_bytes = size,
+					   .ops = spec->ops,
+					   .opaque = spec->opaque,
 					   .name = f->name };
-	reg.value = (uint32_t)bar->home | (is64 ? 4 : 0);
-	reg.rw = (uint32_t) ~(size_bytes - 1);
-	pci_func_add_reg(f, &reg);
-	if (is64) {
-		reg.offset = bar_offset(index + 1);
-		reg.value = (uint32_t)(bar->home >> 32);
-		reg.rw = UINT32_MAX;
-		pci_func_add_reg(f, &reg);
-	}
+	add_bar_regs(f, spec, bar->home);
 	return 0;
 }
 

@@ -85,11 +85,28 @@ struct pci_reg {
 };
 
 /** struct pci_ident - who a function is; @class_code is 24 bits: base class,
- * sub-class, interface */
+ * sub-class, interface; @intx: uses INTA where the platform has the wires */
 struct pci_ident {
 	uint16_t vendor, device, sub_vendor, sub_device;
 	uint32_t class_code;
 	uint8_t revision;
+	bool intx;
+};
+
+/**
+ * struct pci_bar_spec - a memory BAR to be made
+ * @index: 0 to 5; with @is64 also the next one is used
+ * @is64: 64-bit; from the window above 4 GiB where there is one
+ * @size_bytes: a power of two, at least 16; 4096 or more keeps the guest's
+ *	pages apart
+ * @ops, @opaque: register handlers; they lock themselves
+ */
+struct pci_bar_spec {
+	unsigned index;
+	bool is64;
+	uint64_t size_bytes;
+	const struct bus_ops *ops;
+	void *opaque;
 };
 
 struct pci_func;
@@ -187,7 +204,6 @@ struct pci_root *pci_host_root(struct device *dev);
  * @root: the bus
  * @name: for messages; must outlive @f
  * @ops: hooks, not NULL
- * @has_intx: uses INTA where the platform has the wires
  *
  * The function is not visible before pci_func_plug(). Main thread.
  *
@@ -195,7 +211,7 @@ struct pci_root *pci_host_root(struct device *dev);
  */
 int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
 		  const struct pci_ident *ident, const struct pci_func_ops *ops,
-		  bool has_intx, struct diag *d);
+		  struct diag *d);
 
 /**
  * pci_func_add_reg - add a register to the header or a capability
@@ -219,16 +235,9 @@ uint8_t pci_func_add_cap(struct pci_func *f, uint8_t id, uint8_t size_bytes,
 
 /**
  * pci_func_add_bar - a memory BAR with an address from the bridge's windows
- * @index: 0 to 5; with @is64 also the next one is used
- * @size_bytes: a power of two, at least 16; 4096 or more keeps the guest's
- *	pages apart
- * @is64: 64-bit; from the window above 4 GiB where there is one
- * @ops, @opaque: register handlers; they lock themselves
- *
  * Return: 0 or -ENOSPC (window full).
  */
-int pci_func_add_bar(struct pci_func *f, unsigned index, uint64_t size_bytes,
-		     bool is64, const struct bus_ops *ops, void *opaque,
+int pci_func_add_bar(struct pci_func *f, const struct pci_bar_spec *spec,
 		     struct diag *d);
 
 /** pci_func_window - call the window hooks for [@first, @last] */

@@ -96,12 +96,14 @@ static int realize_plain(struct pvpanic *p, struct diag *d)
 
 static int realize_pci(struct pvpanic *p, struct diag *d)
 {
+	const struct pci_bar_spec bar = { .size_bytes = BAR_BYTES,
+					  .ops = &pvpanic_ops,
+					  .opaque = p };
 	int err = pci_func_init(&p->func, p->dev.env->pci, "pvpanic",
-				&pvpanic_ident, &func_ops, false, d);
+				&pvpanic_ident, &func_ops, d);
 
 	if (!err)
-		err = pci_func_add_bar(&p->func, 0, BAR_BYTES, false,
-				       &pvpanic_ops, p, d);
+		err = pci_func_add_bar(&p->func, &bar, d);
 	if (!err)
 		err = pci_func_plug(&p->func, d);
 	if (err)

@@ -226,7 +226,7 @@ static int host_realize(struct device *dev, const struct device_place *place,
 	pthread_mutex_init(&root->intx_lock, NULL);
 	fill_regions(root, &dev->env->platform->pci);
 	err = pci_func_init(&root->bridge, root, "PCI host bridge",
-			    &bridge_ident, &bridge_ops, false, d);
+			    &bridge_ident, &bridge_ops, d);
 	if (!err)
 		err = pci_func_plug(&root->bridge, d);
 	if (!err)

@@ -415,7 +415,8 @@ static void pci_interrupt(struct virtio_device *vd, struct virtio_queue *q)
 
 static void doorbell_on(struct virtio_pci *vp, struct virtio_queue *q)
 {
-	gpa_t at = GPA(vp->base + AT_NOTIFY + q->index * NOTIFY_STRIDE);
+	gpa_t at =
+		GPA(vp->base + AT_NOTIFY + (uint64_t)q->index * NOTIFY_STRIDE);
 
 	if (!doorbell_add(vp->vd->dev.env->doorbells, at, q->kick.fd))
 		q->doorbell = at;
@@ -531,15 +532,20 @@ static int build(struct virtio_pci *vp, struct diag *d)
 		.sub_device = (uint16_t)(0x1040 + vd->cls->id),
 		.class_code = vd->cls->pci_class,
 		.revision = 1,
+		.intx = true,
 	};
+	const struct pci_bar_spec bar = { .is64 = true,
+					  .size_bytes = BAR_BYTES,
+					  .ops = &bar_ops,
+					  .opaque = vp };
 	unsigned vectors = MIN(vd->queue_count + 1, (unsigned)VECTORS_MAX);
 	int err = pci_func_init(&vp->func, vd->dev.env->pci, vd->dev.id, &ident,
-				&func_ops, true, d);
+				&func_ops, d);
 
 	if (err)
 		return err;
 	add_caps(vp);
-	err = pci_func_add_bar(&vp->func, 0, BAR_BYTES, true, &bar_ops, vp, d);
+	err = pci_func_add_bar(&vp->func, &bar, d);
 	if (!err)
 		err = pci_msix_init(&vp->func, vectors, 0, AT_MSIX, AT_PBA, d);
 	if (!err)

@@ -169,15 +169,13 @@ START_TEST(slots_run_out)
 	unsigned got = 0;
 
 	memset(f, 0, sizeof(f));
-	while (!pci_func_init(&f[got], bed.env.pci, "x", &ident, &none, false,
-			      &d))
+	while (!pci_func_init(&f[got], bed.env.pci, "x", &ident, &none, &d))
 		got++;
 	ck_assert_uint_eq(got, 29); /* bridge and two devices are there */
 	for (unsigned i = 0; i < got; i++)
 		pci_func_release(&f[i]);
-	ck_assert_int_eq(pci_func_init(&f[0], bed.env.pci, "x", &ident, &none,
-				       false, &d),
-			 0);
+	ck_assert_int_eq(
+		pci_func_init(&f[0], bed.env.pci, "x", &ident, &none, &d), 0);
 	ck_assert_uint_eq(f[0].devfn >> 3, 3);
 	pci_func_release(&f[0]);
 }
@@ -283,32 +281,35 @@ START_TEST(bar_at_bad_place_harms_nothing)
 }
 END_TEST
 
+static int add_bar(struct pci_func *f, unsigned index, uint64_t size, bool is64)
+{
+	static const struct bus_ops dead = { 0 };
+	const struct pci_bar_spec spec = {
+		.index = index, .is64 = is64, .size_bytes = size, .ops = &dead
+	};
+	struct diag d = DIAG_INIT;
+
+	return pci_func_add_bar(f, &spec, &d);
+}
+
 START_TEST(windows_fill_up)
 {
 	struct pci_func f = { 0 };
 	static const struct pci_ident ident = { .vendor = 1 };
 	static const struct pci_func_ops none = { 0 };
-	static const struct bus_ops dead = { 0 };
 	struct diag d = DIAG_INIT;
 
-	ck_assert_int_eq(
-		pci_func_init(&f, bed.env.pci, "x", &ident, &none, false, &d),
-		0);
+	ck_assert_int_eq(pci_func_init(&f, bed.env.pci, "x", &ident, &none, &d),
+			 0);
 	/* Larger than what is left of the 32-bit window. */
-	ck_assert_int_eq(
-		pci_func_add_bar(&f, 0, MIB(16), false, &dead, NULL, &d),
-		-ENOSPC);
+	ck_assert_int_eq(add_bar(&f, 0, MIB(16), false), -ENOSPC);
 	/* 64-bit windows first, and naturally aligned. */
-	ck_assert_int_eq(
-		pci_func_add_bar(&f, 0, MIB(16), true, &dead, NULL, &d), 0);
+	ck_assert_int_eq(add_bar(&f, 0, MIB(16), true), 0);
 	ck_assert_uint_eq(f.bar[0].home, BED_MEM64 + MIB(16));
-	ck_assert_int_eq(
-		pci_func_add_bar(&f, 2, MIB(8), false, &dead, NULL, &d), 0);
+	ck_assert_int_eq(add_bar(&f, 2, MIB(8), false), 0);
 	ck_assert_uint_eq(f.bar[2].home, BED_MEM32 + MIB(8));
 	/* Its own unplugged BARs count, too. */
-	ck_assert_int_eq(
-		pci_func_add_bar(&f, 3, MIB(8), false, &dead, NULL, &d),
-		-ENOSPC);
+	ck_assert_int_eq(add_bar(&f, 3, MIB(8), false), -ENOSPC);
 	pci_func_release(&f);
 }
 END_TEST
