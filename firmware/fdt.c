@@ -23,7 +23,7 @@ enum phandle {
 	PH_ITS,
 	PH_CLOCK,
 	PH_GPIO,
-	PH_CPU0, /* and upward, CPUS_MAX of them */
+	PH_CPU0,	     /* and upward, CPUS_MAX of them */
 	PH_CACHE0 = 0x10000, /* and upward: CACHE_LEVELS for each CPU */
 };
 
@@ -49,7 +49,8 @@ enum { PPI_HYP_TIMER = 10, PPI_VIRT_TIMER, PPI_SECURE_TIMER = 13, PPI_TIMER };
 
 /* PCI bus binding (IEEE 1275): address space in the first of three cells. The
  * 64-bit window says "prefetchable": Linux takes a window that is not to be
- * below 4 GiB in size and complains. edk2 then ignores it and uses the other. */
+ * below 4 GiB in size and complains. edk2 then ignores it and uses the other.
+ */
 enum {
 	PCI_SPACE_IO = 0x01000000,
 	PCI_SPACE_MEM32 = 0x02000000,
@@ -121,8 +122,8 @@ enum { CACHE_NONE, CACHE_I, CACHE_D, CACHE_SEPARATE, CACHE_UNIFIED };
 
 static unsigned cache_type(const struct platform *p, unsigned level)
 {
-	return level > CACHE_LEVELS ? CACHE_NONE :
-				      p->clidr >> (3 * (level - 1)) & 7;
+	return level > CACHE_LEVELS ? CACHE_NONE
+				    : p->clidr >> (3 * (level - 1)) & 7;
 }
 
 /* A size of 0 says that there is a cache, and that its size is not known. */
@@ -389,7 +390,7 @@ static void put_intx(struct fdtw *w, const struct plat_pci *pci)
 
 	if (!pci->intx_present)
 		return;
-	for (uint32_t slot = 0; slot < 4; slot++)
+	for (uint32_t slot = 0; slot < 4; slot++) {
 		for (uint32_t pin = 0; pin < 4; pin++) {
 			fdtw_add(&l, slot << 11);
 			fdtw_add64(&l, 0);
@@ -400,6 +401,7 @@ static void put_intx(struct fdtw *w, const struct plat_pci *pci)
 			fdtw_add(&l, pci->intx[(slot + pin) % 4]);
 			fdtw_add(&l, IRQ_LEVEL_HIGH);
 		}
+	}
 	fdtw_u32(w, "#interrupt-cells", 1);
 	fdtw_cells(w, "interrupt-map-mask", &mask);
 	fdtw_cells(w, "interrupt-map", &l);

@@ -9,18 +9,19 @@
  * Not implemented: kernels before 3.17, which do not say how much memory they
  * need; zboot with other methods than gzip and zstd.
  */
+#include "arch/arm64/image.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "arch/arm64/image.h"
 #include "vmm/base/bytes.h"
 
-#define IMAGE_MAGIC_AT	56
-#define IMAGE_PE_AT	60
-#define IMAGE_FLAG_BE	1
-#define ZBOOT_FIXED	64 /* its fixed part ends with the PE offset */
-#define ELF_MACHINE_AT	18
+#define IMAGE_MAGIC_AT	 56
+#define IMAGE_PE_AT	 60
+#define IMAGE_FLAG_BE	 1
+#define ZBOOT_FIXED	 64 /* its fixed part ends with the PE offset */
+#define ELF_MACHINE_AT	 18
 #define PE_MACHINE_ARM64 0xaa64
 
 /**
@@ -46,7 +47,9 @@ static const struct foreign foreign[] = {
 	  "is an ELF file (vmlinux?): arm64 boots arch/arm64/boot/Image" },
 	{ MAGIC(0, "\177ELF"), ENOEXEC,
 	  "is an ELF file for another architecture than arm64" },
-	{ MAGIC(0, "\xfd" "7zXZ\0"), EINVAL,
+	{ MAGIC(0, "\xfd"
+		   "7zXZ\0"),
+	  EINVAL,
 	  "is compressed with xz: unpack it first (only gzip is known)" },
 	{ MAGIC(0, "\x28\xb5\x2f\xfd"), EINVAL,
 	  "is compressed with zstd: unpack it first (only gzip is known)" },
@@ -149,7 +152,8 @@ int image_recognise(struct image_packing *out, const uint8_t *head,
 		*out = (struct image_packing){ UNPACK_GZIP, 0, file_bytes };
 		return 0;
 	}
-	if (has(head, head_len, 0, "MZ", 2) && has(head, head_len, 4, "zimg", 4))
+	if (has(head, head_len, 0, "MZ", 2) &&
+	    has(head, head_len, 4, "zimg", 4))
 		return recognise_zboot(out, head, head_len, file_bytes, d);
 	if (has(head, head_len, IMAGE_MAGIC_AT, "ARM\x64", 4)) {
 		*out = (struct image_packing){ UNPACK_PLAIN, 0, file_bytes };
@@ -179,11 +183,12 @@ int image_parse(struct image_header *out, const uint8_t *head, size_t len,
 				 "its header does not say how much memory it "
 				 "needs: kernels before 3.17 cannot boot");
 	if (h.text_offset % KIB(4) || h.text_offset >= MIB(2))
-		return diag_fail(d, EINVAL,
-				 "its header is damaged: text_offset is %#"
-				 PRIx64 ", must be a multiple of 4096 below "
-				 "2 MiB",
-				 h.text_offset);
+		return diag_fail(
+			d, EINVAL,
+			"its header is damaged: text_offset is %#" PRIx64
+			", must be a multiple of 4096 below "
+			"2 MiB",
+			h.text_offset);
 	*out = h;
 	return 0;
 }
@@ -205,7 +210,7 @@ int image_complete(const uint8_t *image, uint64_t len, struct diag *d)
 	pe = get_le32(image + IMAGE_PE_AT);
 	if (!range_within(pe, 24, 0, len))
 		return cut_off(len, pe + 24, d);
-	if (memcmp(image + pe, "PE\0\0", 4) ||
+	if (memcmp(image + pe, "PE\0\0", 4) != 0 ||
 	    get_le16(image + pe + 4) != PE_MACHINE_ARM64)
 		return diag_fail(d, EINVAL, "its PE header is damaged");
 	section = pe + 24 + get_le16(image + pe + 20);

@@ -5,11 +5,12 @@
  * See irqchip.h. A wire that the hypervisor refuses to drive is our own
  * mistake or a VM that is going away; it is said once and counted.
  */
+#include "arch/arm64/irqchip.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/arm64/irqchip.h"
 #include "vmm/base/log.h"
 
 struct arch_irqchip {
@@ -40,8 +41,9 @@ int arm64_irqchip_new(struct arch_irqchip **out, struct irqchip *chip,
 
 	(void)mmio;
 	if (!ic)
-		return diag_fail(d, ENOMEM, "no memory for the interrupt "
-					    "controller");
+		return diag_fail(d, ENOMEM,
+				 "no memory for the interrupt "
+				 "controller");
 	ic->chip = chip;
 	ic->pin_count = p->intc.pin_count;
 	chip->gsi_first = p->intc.pin_count;

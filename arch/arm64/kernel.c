@@ -6,13 +6,14 @@
  * the rest goes straight there. Sizes in the header are only compared with
  * the room there is, and unpacking stops at the size that it announced.
  */
+#include "arch/arm64/kernel.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "arch/arm64/image.h"
-#include "arch/arm64/kernel.h"
 
 int arm64_file_size(uint64_t *out, int fd, struct diag *d)
 {
@@ -49,7 +50,8 @@ static int check_room(const struct image_header *h, uint64_t room,
 	if (add_u64(need, h->text_offset, &need) && need <= room)
 		return 0;
 	return diag_fail(d, E2BIG,
-			 "needs %" PRIu64 " MiB of memory, and there are %" PRIu64
+			 "needs %" PRIu64
+			 " MiB of memory, and there are %" PRIu64
 			 ": give more --memory",
 			 arm64_mib_up(need), room / MIB(1));
 }
@@ -69,9 +71,10 @@ static int unpack_image(struct unpack *u, struct image_header *h,
 		return err;
 	image = ram_pin(ram, GPA(base.v + h->text_offset), h->image_bytes);
 	if (!image || h->image_bytes < sizeof(head))
-		return diag_fail(d, EINVAL,
-				 "its header is damaged: image_size is %" PRIu64,
-				 h->image_bytes);
+		return diag_fail(
+			d, EINVAL,
+			"its header is damaged: image_size is %" PRIu64,
+			h->image_bytes);
 	memcpy(image, head, sizeof(head));
 	if ((err = unpack_read(u, image + sizeof(head),
 			       h->image_bytes - sizeof(head), &rest, d)) ||
@@ -85,8 +88,8 @@ static int unpack_image(struct unpack *u, struct image_header *h,
 	return image_complete(image, sizeof(head) + rest, d);
 }
 
-int arm64_load_kernel(gpa_t *entry, gpa_t *end, struct guest_ram *ram,
-		      gpa_t ram_base, uint64_t room, int fd, struct diag *d)
+int arm64_load_kernel(struct arm64_kernel *out, struct guest_ram *ram,
+		      gpa_t base, uint64_t room, int fd, struct diag *d)
 {
 	uint8_t head[ARM64_HEAD_BYTES];
 	struct image_packing packing;
@@ -103,11 +106,11 @@ int arm64_load_kernel(gpa_t *entry, gpa_t *end, struct guest_ram *ram,
 	    (err = unpack_new(&u, fd, packing.at, packing.size_bytes,
 			      packing.format, d)))
 		return err;
-	err = unpack_image(u, &h, ram, ram_base, room, d);
+	err = unpack_image(u, &h, ram, base, room, d);
 	unpack_free(u);
 	if (err)
 		return err;
-	*entry = GPA(ram_base.v + h.text_offset);
-	*end = GPA(entry->v + h.image_bytes);
+	out->entry = GPA(base.v + h.text_offset);
+	out->end = GPA(out->entry.v + h.image_bytes);
 	return 0;
 }

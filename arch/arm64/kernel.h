@@ -14,15 +14,24 @@
 #include "vmm/memory.h"
 
 /**
+ * struct arm64_kernel - where a kernel is
+ * @entry: its first instruction
+ * @end: the first byte behind all that it needs
+ */
+struct arm64_kernel {
+	gpa_t entry, end;
+};
+
+/**
  * arm64_load_kernel - recognise, unpack, check
- * @ram_base, @room: the range of RAM that it may use, 2 MiB-aligned
- * @entry, @end: first instruction, and first byte that the kernel does not
- *	need; untouched on failure
+ * @out: untouched on failure
+ * @base, @room: the range of RAM that it may use, 2 MiB-aligned
+ * @fd: the file
  *
  * Return: like struct arch.load.
  */
-int arm64_load_kernel(gpa_t *entry, gpa_t *end, struct guest_ram *ram,
-		      gpa_t ram_base, uint64_t room, int fd, struct diag *d);
+int arm64_load_kernel(struct arm64_kernel *out, struct guest_ram *ram,
+		      gpa_t base, uint64_t room, int fd, struct diag *d);
 
 /** arm64_file_size - bytes in a regular file; -EISDIR, -EIO … */
 int arm64_file_size(uint64_t *out, int fd, struct diag *d);

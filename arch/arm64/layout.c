@@ -8,11 +8,11 @@
  *
  * Not implemented: NUMA nodes, device memory hot-plug, firmware flash.
  */
+#include "arch/arm64/layout.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-
-#include "arch/arm64/layout.h"
 
 uint64_t arm64_mpidr(unsigned index)
 {
@@ -36,7 +36,8 @@ static int check_cpus(const struct vm_config *cfg, const struct host_caps *caps,
 	uint32_t n = cfg->cpus.max_vcpus, boot = cfg->cpus.boot_vcpus;
 
 	if (!boot)
-		return diag_fail(d, EINVAL, "--cpus boot=0: must be at least 1");
+		return diag_fail(d, EINVAL,
+				 "--cpus boot=0: must be at least 1");
 	if (n < boot)
 		return diag_fail(d, EINVAL,
 				 "--cpus max=%u: must be at least boot=%u", n,
@@ -81,9 +82,10 @@ static int check_features(const struct vm_config *cfg,
 				 "--platform tables=acpi: not possible on "
 				 "arm64 yet: use fdt or auto");
 	if (!caps->gicv3 && !caps->gicv2)
-		return diag_fail(d, EINVAL,
-				 "this host can virtualise neither GICv3 nor "
-				 "GICv2: no interrupt controller for the guest");
+		return diag_fail(
+			d, EINVAL,
+			"this host can virtualise neither GICv3 nor "
+			"GICv2: no interrupt controller for the guest");
 	return 0;
 }
 
@@ -233,8 +235,8 @@ static int fill_high(struct platform *p, uint64_t end, struct diag *d)
 	uint64_t ram_end = ARM64_RAM_BASE + p->ram[0].size_bytes;
 	uint64_t high = MAX(ARM64_HIGH_BASE, align_up(ram_end, GIB(1)));
 	uint64_t fixed = ARM64_HIGH_ECAM_OFFSET + MIB(ARM64_ECAM_BUSES);
-	bool more = p->intc.kind == INTC_GICV3 &&
-		    p->cpu_count > ARM64_GICR_LOW_MAX;
+	bool more =
+		p->intc.kind == INTC_GICV3 && p->cpu_count > ARM64_GICR_LOW_MAX;
 
 	if (high > end || fixed > end - high)
 		high = align_up(ram_end, GIB(1));
@@ -249,9 +251,9 @@ static int fill_high(struct platform *p, uint64_t end, struct diag *d)
 				 ARM64_GICR_LOW_MAX);
 	}
 	if (more) {
-		p->intc.redist[1] = mmio(
-			high, (p->cpu_count - ARM64_GICR_LOW_MAX) *
-				      ARM64_GICR_STRIDE);
+		p->intc.redist[1] =
+			mmio(high, (p->cpu_count - ARM64_GICR_LOW_MAX) *
+					   ARM64_GICR_STRIDE);
 		p->intc.redist_count = 2;
 	}
 	if (p->pci.present) {

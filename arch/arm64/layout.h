@@ -49,8 +49,8 @@
 #define ARM64_ITS_SIZE	       KIB(128)
 #define ARM64_GICR_BASE	       UINT64_C(0x080A0000)
 #define ARM64_GICR_STRIDE      KIB(128) /* one vCPU */
-#define ARM64_GICR_LOW_MAX     123      /* vCPUs in the low region */
-#define ARM64_GICR_HIGH_MAX    512      /* vCPUs in the high region */
+#define ARM64_GICR_LOW_MAX     123	/* vCPUs in the low region */
+#define ARM64_GICR_HIGH_MAX    512	/* vCPUs in the high region */
 #define ARM64_PL011_BASE       UINT64_C(0x09000000)
 #define ARM64_PL031_BASE       UINT64_C(0x09010000)
 #define ARM64_PL061_BASE       UINT64_C(0x09030000)

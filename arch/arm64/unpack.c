@@ -7,6 +7,8 @@
  * Plain files are read straight to where they go.
  * Not implemented: several gzip members in a row; the first one counts.
  */
+#include "arch/arm64/unpack.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +16,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "arch/arm64/unpack.h"
-
 #define BUFFER_BYTES	KIB(64)
-#define ZSTD_WINDOW_LOG 27 /* zstd -22, what the kernel's build uses */
+#define ZSTD_WINDOW_LOG 27     /* zstd -22, what the kernel's build uses */
 #define STEP_MAX	GIB(1) /* zlib counts in 32 bits */
 
 struct unpack;
@@ -43,7 +43,7 @@ struct unpack {
 	const struct format *format;
 	int fd;
 	uint64_t at, end;
-	const uint8_t *in;
+	uint8_t *in;
 	size_t in_len;
 	bool done;
 	z_stream z;
@@ -62,7 +62,7 @@ static int gzip_step(struct unpack *u, uint8_t *dst, size_t capacity,
 	z_stream *z = &u->z;
 	int rc;
 
-	z->next_in = (Bytef *)(uintptr_t)u->in;
+	z->next_in = u->in;
 	z->avail_in = (uInt)u->in_len;
 	z->next_out = dst;
 	z->avail_out = (uInt)capacity;
@@ -97,9 +97,11 @@ static int zstd_step(struct unpack *u, uint8_t *dst, size_t capacity,
 		     size_t *got, struct diag *d)
 {
 	ZSTD_inBuffer in = { u->in, u->in_len, 0 };
-	ZSTD_outBuffer out = { dst, capacity, 0 };
-	size_t rc = ZSTD_decompressStream(u->zstd, &out, &in);
+	ZSTD_outBuffer out = { .size = capacity };
+	size_t rc;
 
+	out.dst = dst;
+	rc = ZSTD_decompressStream(u->zstd, &out, &in);
 	u->in += in.pos;
 	u->in_len -= in.pos;
 	*got = out.pos;
@@ -213,9 +215,10 @@ int unpack_read(struct unpack *u, void *dst, uint64_t capacity, uint64_t *got,
 			return err;
 		done += n;
 		if (!n && !u->done && u->in_len == before)
-			return diag_fail(d, EINVAL, "is truncated: its "
-						    "compressed data end "
-						    "early");
+			return diag_fail(d, EINVAL,
+					 "is truncated: its "
+					 "compressed data end "
+					 "early");
 	}
 	*got = done;
 	return 0;

@@ -21,15 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void load(struct guest_ram *ram, int fd)
 {
-	gpa_t entry = GPA(0), end = GPA(0);
+	struct arm64_kernel k = { GPA(0), GPA(0) };
 	struct diag d = DIAG_INIT;
-	int err = arm64_load_kernel(&entry, &end, ram, GPA(RAM_BASE), ROOM, fd,
-				    &d);
+	int err = arm64_load_kernel(&k, ram, GPA(RAM_BASE), ROOM, fd, &d);
 
 	CHECK(err <= 0);
 	CHECK(err ? d.depth > 0 : d.depth == 0);
-	CHECK(err || (entry.v >= RAM_BASE && end.v > entry.v &&
-		      end.v <= RAM_BASE + ROOM));
+	CHECK(err || (k.entry.v >= RAM_BASE && k.end.v > k.entry.v &&
+		      k.end.v <= RAM_BASE + ROOM));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -135,10 +135,12 @@ static int fd_of(struct file f)
 
 static int load(struct file f, gpa_t *entry, gpa_t *end, struct diag *d)
 {
+	struct arm64_kernel k = { GPA(0), GPA(0) };
 	int fd = fd_of(f), err;
 
-	err = arm64_load_kernel(entry, end, &ram, GPA(RAM_BASE), RAM_BYTES, fd,
-				d);
+	err = arm64_load_kernel(&k, &ram, GPA(RAM_BASE), RAM_BYTES, fd, d);
+	*entry = k.entry;
+	*end = k.end;
 	close(fd);
 	return err;
 }
@@ -166,8 +168,8 @@ static const struct good {
 	enum packing packing;
 	uint64_t text_offset;
 } good[] = {
-	{ PLAIN, 0 },	   { PLAIN, 0x80000 },	 { GZIP, 0 },
-	{ GZIP, 0x80000 }, { ZBOOT_GZIP, 0 }, { ZBOOT_ZSTD, 0 },
+	{ PLAIN, 0 },	   { PLAIN, 0x80000 }, { GZIP, 0 },
+	{ GZIP, 0x80000 }, { ZBOOT_GZIP, 0 },  { ZBOOT_ZSTD, 0 },
 };
 
 START_TEST(test_good)
@@ -220,8 +222,9 @@ static const struct cut {
 	{ PLAIN, 59, ENOEXEC, "less than a header" },
 	{ PLAIN, 60, EINVAL, "is truncated inside its Image header" },
 	{ PLAIN, 63, EINVAL, "is truncated inside its Image header" },
-	{ PLAIN, 64, EINVAL, "is truncated: its PE header announces 88 bytes, "
-			     "but there are 64" },
+	{ PLAIN, 64, EINVAL,
+	  "is truncated: its PE header announces 88 bytes, "
+	  "but there are 64" },
 	{ PLAIN, 87, EINVAL, "its PE header announces 88" },
 	{ PLAIN, 88, EINVAL, "its PE header announces 288" },
 	{ PLAIN, 300, EINVAL, "its PE header announces 131072" },
@@ -236,8 +239,9 @@ static const struct cut {
 	{ ZBOOT_GZIP, 7, ENOEXEC, "less than a header" },
 	{ ZBOOT_GZIP, 8, EINVAL, "is truncated inside its EFI zboot header" },
 	{ ZBOOT_GZIP, 63, EINVAL, "is truncated inside its EFI zboot header" },
-	{ ZBOOT_GZIP, 64, EINVAL, "is truncated: it has 64 bytes, but its EFI "
-				  "zboot header announces" },
+	{ ZBOOT_GZIP, 64, EINVAL,
+	  "is truncated: it has 64 bytes, but its EFI "
+	  "zboot header announces" },
 	{ ZBOOT_ZSTD, 256, EINVAL, "it has 256 bytes, but" },
 	{ ZBOOT_ZSTD, 5000, EINVAL, "it has 5000 bytes, but" },
 };
@@ -331,7 +335,8 @@ static const struct wrong container[] = {
 	{ GZIP, PATCH(6000, "\xff\xff\xff\xff\xff\xff\xff\xff"), EINVAL,
 	  "its gzip data are damaged" },
 	{ ZBOOT_ZSTD, PATCH(256, "\0"), EINVAL, "its zstd data are damaged" },
-	{ ZBOOT_GZIP, PATCH(8, "\x3f\0\0\0"), EINVAL, "payload starts at byte 63" },
+	{ ZBOOT_GZIP, PATCH(8, "\x3f\0\0\0"), EINVAL,
+	  "payload starts at byte 63" },
 	{ ZBOOT_GZIP, PATCH(8, "\xff\xff\xff\xff"), EINVAL, "announces" },
 	{ ZBOOT_GZIP, PATCH(12, "\xff\xff\xff\xff"), EINVAL, "announces" },
 	{ ZBOOT_GZIP, PATCH(12, "\0\0\0\0"), EINVAL, "end early" },
@@ -389,7 +394,9 @@ static const struct other {
 	  "arch/arm64/boot/Image" },
 	{ PATCH(0, "\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\2\0\xf3\0"), 4096, ENOEXEC,
 	  "another architecture" },
-	{ PATCH(0, "\xfd" "7zXZ\0"), 4096, EINVAL, "compressed with xz" },
+	{ PATCH(0, "\xfd"
+		   "7zXZ\0"),
+	  4096, EINVAL, "compressed with xz" },
 	{ PATCH(0, "\x28\xb5\x2f\xfd"), 4096, EINVAL, "compressed with zstd" },
 	{ PATCH(0, "BZh9"), 4096, EINVAL, "compressed with bzip2" },
 	{ PATCH(0, "\x02\x21\x4c\x18"), 4096, EINVAL, "compressed with lz4" },
@@ -417,12 +424,12 @@ END_TEST
 START_TEST(test_directory)
 {
 	struct diag d = DIAG_INIT;
-	gpa_t entry, end;
+	struct arm64_kernel k;
 	int fd = open("/", O_RDONLY | O_CLOEXEC);
 
-	ck_assert_int_eq(arm64_load_kernel(&entry, &end, &ram, GPA(RAM_BASE),
-					   RAM_BYTES, fd, &d),
-			 -EISDIR);
+	ck_assert_int_eq(
+		arm64_load_kernel(&k, &ram, GPA(RAM_BASE), RAM_BYTES, fd, &d),
+		-EISDIR);
 	ck_assert_str_eq(d.text[0], "is a directory");
 	close(fd);
 }

@@ -141,9 +141,10 @@ START_TEST(test_disjoint)
 			      "%s sticks out", r[i].name);
 		for (unsigned k = 0; k < i; k++)
 			ck_assert_msg(
-				r[i].r.base >= r[k].r.base + r[k].r.size_bytes ||
-					r[k].r.base >= r[i].r.base +
-							       r[i].r.size_bytes,
+				r[i].r.base >= r[k].r.base +
+							r[k].r.size_bytes ||
+					r[k].r.base >=
+						r[i].r.base + r[i].r.size_bytes,
 				"%s: %s overlaps %s", t->what, r[i].name,
 				r[k].name);
 	}
@@ -159,20 +160,33 @@ static const struct mistake {
 	int err;
 	const char *says;
 } mistakes[] = {
-#define CPUS(...) { .memory.size_bytes = MIB(64), .cpus = { __VA_ARGS__ } }
-#define MEM(n)	  { .memory.size_bytes = (n), .cpus = { 1, 1 } }
-#define V3(bits)                                                               \
-	{ .pa_bits = (bits), .vcpus_max = 512, .gicv3 = true, .its = true,     \
-	  .page_size_bytes = 65536 }
-#define V2                                                                     \
-	{ .pa_bits = 40, .vcpus_max = 8, .gicv2 = true, .page_size_bytes = 4096 }
+#define CPUS(...)                                                     \
+	{                                                             \
+		.memory.size_bytes = MIB(64), .cpus = { __VA_ARGS__ } \
+	}
+#define MEM(n)                                             \
+	{                                                  \
+		.memory.size_bytes = (n), .cpus = { 1, 1 } \
+	}
+#define V3(bits)                                                    \
+	{                                                           \
+		.pa_bits = (bits), .vcpus_max = 512, .gicv3 = true, \
+		.its = true, .page_size_bytes = 65536               \
+	}
+#define V2                                                    \
+	{                                                     \
+		.pa_bits = 40, .vcpus_max = 8, .gicv2 = true, \
+		.page_size_bytes = 4096                       \
+	}
 	{ CPUS(0, 0), V3(40), EINVAL, "--cpus boot=0: must be at least 1" },
 	{ CPUS(2, 1), V3(40), EINVAL, "--cpus max=1: must be at least boot=2" },
-	{ CPUS(9, 9), V2, E2BIG, "--cpus boot=9: this host can only virtualise "
-				 "GICv2, which has at most 8" },
+	{ CPUS(9, 9), V2, E2BIG,
+	  "--cpus boot=9: this host can only virtualise "
+	  "GICv2, which has at most 8" },
 	{ CPUS(1, 9), V2, E2BIG, "--cpus max=9: this host can only" },
-	{ CPUS(513, 513), V3(40), E2BIG, "boot=513: this host's hypervisor "
-					 "allows at most 512" },
+	{ CPUS(513, 513), V3(40), E2BIG,
+	  "boot=513: this host's hypervisor "
+	  "allows at most 512" },
 	{ CPUS(1, 4, .topology = { 2, 1, 1, 1 }), V3(40), EINVAL,
 	  "--cpus topology=2:1:1:1: the product must be the 4" },
 	{ CPUS(1, 4, .topology = { 0, 4, 1, 1 }), V3(40), EINVAL, "product" },
@@ -187,12 +201,17 @@ static const struct mistake {
 	  "max_phys_bits=31: arm64 guests need at least 32" },
 	{ MEM(0), V3(40), EINVAL, "--memory size=0: must be a positive" },
 	{ MEM(MIB(64) + 4096), V3(40), EINVAL, "multiple of 65536" },
-	{ MEM(GIB(64)), V3(36), E2BIG, "at most 67645734912 bytes fit below "
-				       "the limit of 36" },
+	{ MEM(GIB(64)), V3(36), E2BIG,
+	  "at most 67645734912 bytes fit below "
+	  "the limit of 36" },
 	{ MEM(UINT64_MAX - 65535), V3(48), E2BIG, "at most" },
-	{ { .memory.size_bytes = GIB(63), .cpus = { 124, 124 } }, V3(36), E2BIG,
+	{ { .memory.size_bytes = GIB(63), .cpus = { 124, 124 } },
+	  V3(36),
+	  E2BIG,
 	  "no room for the interrupt controller of 124 vCPUs" },
-	{ MEM(MIB(64)), { .pa_bits = 40, .page_size_bytes = 4096 }, EINVAL,
+	{ MEM(MIB(64)),
+	  { .pa_bits = 40, .page_size_bytes = 4096 },
+	  EINVAL,
 	  "neither GICv3 nor GICv2" },
 	{ { .memory.size_bytes = MIB(64),
 	    .cpus = { 1, 1 },
@@ -222,9 +241,8 @@ static const struct {
 	unsigned index;
 	uint64_t mpidr;
 } mpidrs[] = {
-	{ 0, 0 },	      { 15, 0xf },	      { 16, 0x100 },
-	{ 255, 0xf0f },	      { 4095, 0xff0f },	      { 4096, 0x10000 },
-	{ 4113, 0x10101 },
+	{ 0, 0 },	  { 15, 0xf },	     { 16, 0x100 },	{ 255, 0xf0f },
+	{ 4095, 0xff0f }, { 4096, 0x10000 }, { 4113, 0x10101 },
 };
 
 START_TEST(test_mpidr)

@@ -226,12 +226,12 @@ static const struct caches {
 	unsigned levels; /* nodes from level 2 on */
 } caches[] = {
 	{ 0, false, false, false, 0 },
-	{ 0x02000021, true, false, false, 1 }, /* KVM: IDC, not DIC */
+	{ 0x02000021, true, false, false, 1 },	/* KVM: IDC, not DIC */
 	{ 0x01000004, false, false, false, 0 }, /* KVM: IDC and DIC */
 	{ 0x09000003, false, false, false, 0 }, /* KVM: neither */
-	{ 0x0a200123, true, true, false, 2 },  /* three levels, real */
-	{ 0x924924, false, false, true, 6 },   /* seven */
-	{ 0x38, false, false, false, 0 },      /* a hole: nothing */
+	{ 0x0a200123, true, true, false, 2 },	/* three levels, real */
+	{ 0x924924, false, false, true, 6 },	/* seven */
+	{ 0x38, false, false, false, 0 },	/* a hole: nothing */
 };
 
 START_TEST(test_caches)
@@ -256,8 +256,8 @@ START_TEST(test_caches)
 	ck_assert_int_eq(!!fdt_getprop(dtb, node, "cache-unified", NULL),
 			 t->unified);
 	for (;;) {
-		const void *next = fdt_getprop(dtb, node, "next-level-cache",
-					       NULL);
+		const void *next =
+			fdt_getprop(dtb, node, "next-level-cache", NULL);
 		const void *level;
 
 		if (!next)
@@ -348,9 +348,12 @@ static const struct start {
 	unsigned puts;
 	int err;
 } starts[] = {
-	{ 0, 0x80000000, 1, 0 },       { 1, 0x80000001, 0, 0 },
-	{ 17, 0x80000101, 0, 0 },      { 17, 0x80000011, 0, -ENOTSUP },
-	{ 0, 0x180000000, 0, -ENOTSUP }, { 0, 0x0100000000000000, 1, 0 },
+	{ 0, 0x80000000, 1, 0 },
+	{ 1, 0x80000001, 0, 0 },
+	{ 17, 0x80000101, 0, 0 },
+	{ 17, 0x80000011, 0, -ENOTSUP },
+	{ 0, 0x180000000, 0, -ENOTSUP },
+	{ 0, 0x0100000000000000, 1, 0 },
 	{ 0, 0x0000000180000100, 0, -ENOTSUP },
 };
 

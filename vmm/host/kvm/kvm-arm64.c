@@ -40,8 +40,8 @@ const struct kvm_need kvm_arch_needs[] = {
 /* ---- registers ---------------------------------------------------------- */
 
 #define REG_U64 (KVM_REG_ARM64 | KVM_REG_SIZE_U64)
-#define CORE(field)                                                            \
-	(REG_U64 | KVM_REG_ARM_CORE |                                          \
+#define CORE(field)                   \
+	(REG_U64 | KVM_REG_ARM_CORE | \
 	 (offsetof(struct kvm_regs, field) / sizeof(uint32_t)))
 
 #define REG_PC	      CORE(regs.pc)
@@ -55,9 +55,13 @@ const struct kvm_need kvm_arch_needs[] = {
 
 static int get_reg(int fd, uint64_t id, uint64_t *value)
 {
-	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)value };
+	uint64_t v;
+	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)&v };
 
-	return ioctl(fd, KVM_GET_ONE_REG, &reg) < 0 ? -errno : 0;
+	if (ioctl(fd, KVM_GET_ONE_REG, &reg) < 0)
+		return -errno;
+	*value = v;
+	return 0;
 }
 
 static int put_reg(int fd, uint64_t id, uint64_t value)
@@ -111,8 +115,7 @@ static int probe_vm(int kvm_fd, struct host_caps *caps, struct diag *d)
 		return diag_errno(d, errno, "KVM cannot create a VM");
 	caps->gicv3 = can_create(vm_fd, KVM_DEV_TYPE_ARM_VGIC_V3);
 	caps->gicv2 = can_create(vm_fd, KVM_DEV_TYPE_ARM_VGIC_V2);
-	caps->its = caps->gicv3 &&
-		    can_create(vm_fd, KVM_DEV_TYPE_ARM_VGIC_ITS);
+	caps->its = caps->gicv3 && can_create(vm_fd, KVM_DEV_TYPE_ARM_VGIC_ITS);
 	caps->clidr = probe_clidr(vm_fd);
 	close(vm_fd);
 	return 0;
@@ -393,8 +396,8 @@ int kvm_arch_state_get(struct host_vcpu *vcpu, enum host_state cls, void *buf,
 	else if (cls == HOST_ARM64_MPIDR && size_bytes == sizeof(uint64_t))
 		err = get_reg(v->fd, REG_MPIDR_EL1, buf);
 	return err ? diag_errno(d, -err, "vCPU %u: cannot read its state",
-				vcpu->index) :
-		     0;
+				vcpu->index)
+		   : 0;
 }
 
 int kvm_arch_state_put(struct host_vcpu *vcpu, enum host_state cls,
@@ -405,8 +408,8 @@ int kvm_arch_state_put(struct host_vcpu *vcpu, enum host_state cls,
 	if (cls == HOST_ARM64_CORE && size_bytes == sizeof(struct arm64_core))
 		err = put_core(kvm_vcpu_of(vcpu), buf);
 	return err ? diag_errno(d, -err, "vCPU %u: KVM refuses its state",
-				vcpu->index) :
-		     0;
+				vcpu->index)
+		   : 0;
 }
 
 void kvm_arch_describe(struct kvm_vcpu *vcpu, char *buf, size_t size_bytes)
