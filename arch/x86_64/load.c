@@ -204,6 +204,32 @@ static int load_tables(struct x86_handoff *h, const struct x86_kernel *k,
 	return err;
 }
 
+/*
+ * Linux without EFI on hardware-reduced ACPI resets by way of the BIOS: it
+ * prefers EFI, falls back from that to a real-mode jump to F000:FFF0, and
+ * never looks at the FADT's reset register (arch/x86/kernel/reboot.c). So the
+ * four instructions that a BIOS would come to are put there.
+ */
+static int put_bios_reset(const struct platform *p, const struct guest_ram *ram,
+			  struct diag *d)
+{
+	const struct plat_dev *dev = platform_find(p, PLAT_RESET_SLEEP);
+	uint8_t code[] = {
+		0xba, 0,    0, /* mov $port, %dx */
+		0xb0, 1,       /* mov $1, %al */
+		0xee,	       /* out %al, (%dx) */
+		0xf4,	       /* hlt */
+		0xeb, 0xfd,    /* jmp to the hlt */
+	};
+
+	if (!dev)
+		return 0;
+	put_le16(code + 1, (uint16_t)dev->range[0].base);
+	if (!ram_write(ram, GPA(X86_BIOS_RESET_GPA), code, sizeof(code)))
+		return diag_fail(d, E2BIG, "no RAM for the reset code");
+	return 0;
+}
+
 static int put_gdt(enum x86_protocol protocol, const struct guest_ram *ram,
 		   struct diag *d)
 {
@@ -247,7 +273,8 @@ int x86_load(struct arch_boot *boot, struct guest_ram *ram,
 	if ((err = load_kernel(&k, ram, load, d)) ||
 	    (err = load_cmdline(&h, &k, ram, load->cmdline, d)) ||
 	    (err = load_initrd(&h, &k, ram, load, d)) ||
-	    (err = load_tables(&h, &k, ram, p, load->cmdline, d)))
+	    (err = load_tables(&h, &k, ram, p, load->cmdline, d)) ||
+	    (err = put_bios_reset(p, ram, d)))
 		return err;
 	return hand_off(boot, &k, &h, ram, d);
 }

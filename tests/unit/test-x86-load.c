@@ -123,6 +123,25 @@ START_TEST(test_bzimage)
 }
 END_TEST
 
+/* What Linux jumps to when it resets "by the BIOS". */
+START_TEST(test_bios_reset)
+{
+	static const uint8_t code[] = { 0xba, 0x00, 0x06, 0xb0, 0x01,
+					0xee, 0xf4, 0xeb, 0xfd };
+	const struct plat_dev reset = {
+		.role = PLAT_RESET_SLEEP,
+		.name = "reset",
+		.range = { { PLAT_PIO, X86_PM_PORT, 8 } },
+		.range_count = 1,
+	};
+
+	ck_assert_int_eq(platform_add(&m.p, &reset, &d), 0);
+	make(BZIMAGE);
+	ck_assert_int_eq(load(), 0);
+	ck_assert_mem_eq(at(0xffff0, sizeof(code)), code, sizeof(code));
+}
+END_TEST
+
 /* Walk the tables as the processor would. */
 START_TEST(test_identity)
 {
@@ -591,6 +610,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_bzimage);
 	tcase_add_test(t, test_identity);
+	tcase_add_test(t, test_bios_reset);
 	tcase_add_loop_test(t, test_pvh, 0, 2);
 	tcase_add_loop_test(t, test_pvh_notes, 0, 2);
 	tcase_add_loop_test(t, test_map, BZIMAGE, PVH + 1);
