@@ -35,7 +35,8 @@ static_assert((CHARDEV_OUT_BYTES & (CHARDEV_OUT_BYTES - 1)) == 0,
  * @dead: the other side is gone: drop everything
  * @warned: said so
  * @timer: flushes what no newline flushed; @armed: it is running
- * @ring: @len bytes from @head; the oldest are overwritten
+ * @ring: CHARDEV_OUT_BYTES, @len of them in use from @head; the oldest are
+ *	overwritten. Its own allocation, so that unused pages cost nothing
  */
 struct chardev_out {
 	int fd;
@@ -44,7 +45,7 @@ struct chardev_out {
 	struct event_timer timer;
 	bool armed;
 	uint32_t head, len;
-	uint8_t ring[CHARDEV_OUT_BYTES];
+	uint8_t *ring;
 };
 
 /**

@@ -507,8 +507,12 @@ int chardev_new(struct chardev **out, const struct char_config *cfg,
 	struct chardev *c = calloc(1, sizeof(*c));
 	int err;
 
-	if (!c)
+	if (c)
+		c->out.ring = malloc(CHARDEV_OUT_BYTES);
+	if (!c || !c->out.ring) {
+		free(c);
 		return diag_fail(d, ENOMEM, "%s: out of memory", name);
+	}
 	ignore_sigpipe();
 	chardev_init(c, cfg, name, loop);
 	err = chardev_start(c, cfg, d);
@@ -532,6 +536,7 @@ void chardev_free(struct chardev *c)
 		close(c->kick.fd);
 	}
 	pthread_mutex_destroy(&c->lock);
+	free(c->out.ring);
 	free(c);
 }
 
