@@ -22,7 +22,11 @@ static void *vcpu_main(void *arg)
 	struct vcpus *s = t->set;
 	const struct host_ops *ops = s->vm->ops;
 	enum host_event event;
+	char name[16];
 
+	/* Here, because another thread's name takes a file in /proc. */
+	snprintf(name, sizeof(name), "vcpu%u", t->vcpu->index);
+	pthread_setname_np(pthread_self(), name);
 	while (!atomic_load(&s->stop)) {
 		event = ops->vcpu_run(t->vcpu);
 		if (event == HOST_INTERRUPTED)
@@ -42,7 +46,6 @@ static void *vcpu_main(void *arg)
 static int start_one(struct vcpus *s, unsigned i, const pthread_attr_t *attr)
 {
 	struct vcpu_thread *t = &s->thread[i];
-	char name[16];
 	int err;
 
 	t->set = s;
@@ -51,8 +54,6 @@ static int start_one(struct vcpus *s, unsigned i, const pthread_attr_t *attr)
 	if (err)
 		return -err;
 	t->started = true;
-	snprintf(name, sizeof(name), "vcpu%u", i);
-	pthread_setname_np(t->thread, name);
 	return 0;
 }
 
