@@ -114,6 +114,7 @@ static int build_vm(struct machine *m, struct diag *d)
 		.vcpu_count = m->platform.cpu_enabled,
 		.mmio = m->mmio,
 		.pio = m->pio,
+		.caps = &m->caps,
 	};
 	int err = m->arch->host_config(&m->platform, &hc, d);
 

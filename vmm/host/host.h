@@ -91,11 +91,14 @@ struct host_arm64_config {
  * struct host_vm_config - all that must be known before commit()
  * @vcpu_count: vCPUs to create; vCPU 0 boots, the others wait for the guest
  * @mmio, @pio: address spaces, called from vcpu_run(); @pio may be NULL
+ * @caps: what probe() found, so that vm_new() need not probe again; NULL lets
+ *	it do so
  * @x86, @arm64: the one of the built architecture; copied by vm_new()
  */
 struct host_vm_config {
 	unsigned vcpu_count;
 	struct bus *mmio, *pio;
+	const struct host_caps *caps;
 	struct host_x86_config x86;
 	struct host_arm64_config arm64;
 };

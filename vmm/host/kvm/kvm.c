@@ -199,7 +199,9 @@ static int vm_new(struct host_vm **out, const struct host_vm_config *cfg,
 		free(vm);
 		return err;
 	}
-	err = probe_fd(vm->kvm_fd, &vm->base.caps, d);
+	if (cfg->caps)
+		vm->base.caps = *cfg->caps;
+	err = cfg->caps ? 0 : probe_fd(vm->kvm_fd, &vm->base.caps, d);
 	if (!err)
 		err = create_vm(vm, d);
 	if (err) {
