@@ -54,7 +54,8 @@ CPPFLAGS_ALL = -I$(SRC) -I$(B) -include $(B)/include/generated/autoconf.h \
 	-D_GNU_SOURCE $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARN) -fno-strict-aliasing -fstack-protector-strong \
 	-ffunction-sections -fdata-sections -pthread $(CFLAGS)
-LDFLAGS_ALL = -static -Wl,--gc-sections -pthread $(LDFLAGS)
+LDFLAGS_ALL = -static -Wl,--gc-sections -Wl,-T,$(COLD) -pthread $(LDFLAGS)
+COLD := $(SRC)/vmm/cold.ld
 LDLIBS := -lfdt -lzstd -lz
 # Debian's libfdt-dev cannot be installed for two architectures at once, so
 # the other one's static libraries are unpacked below $(O) (tests/deps).
@@ -87,9 +88,9 @@ $(B)/libspandrel.a: $(addprefix $(B)/,$(filter-out vmm/main.o,$(obj-y)))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 lib: $(B)/libspandrel.a
 
-$(B)/spandrel.debug: $(B)/vmm/main.o $(B)/libspandrel.a
+$(B)/spandrel.debug: $(B)/vmm/main.o $(B)/libspandrel.a $(COLD)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter-out $(COLD),$^) $(LDLIBS)
 $(B)/spandrel: $(B)/spandrel.debug
 	$(call say,STRIP,$@)
 	$(Q)$(STRIP) -o $@ $<
