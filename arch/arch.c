@@ -2,10 +2,10 @@
 /*
  * DOC: arch: what all architectures share, see arch.h
  */
+#include "arch/arch.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "arch/arch.h"
 
 void arch_tables_release(struct arch_tables *t)
 {

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
@@ -35,6 +36,12 @@ struct builder {
 };
 
 /* ---- placement ---- */
+
+/* Identifiers stand in tables without a NUL (ACPI 6.5 sec. 5.2.6). */
+static void put_text(uint8_t *at, const char *text)
+{
+	memcpy(at, text, strlen(text));
+}
 
 static int place(struct builder *bl, size_t size, gpa_t *out, struct diag *d)
 {
@@ -188,7 +195,7 @@ static void fill_fadt(uint8_t *fadt, const struct platform *p, gpa_t dsdt)
 	put_le64(fadt + FADT_X_DSDT, dsdt.v);
 	fill_sleep(fadt, sleep);
 	fill_pm_timer(fadt, platform_find(p, PLAT_PM_TIMER));
-	memcpy(fadt + FADT_HYPERVISOR, ACPI_OEM_TABLE_ID, 8);
+	put_text(fadt + FADT_HYPERVISOR, ACPI_OEM_TABLE_ID);
 }
 
 static int add_fadt(struct builder *bl, gpa_t dsdt, gpa_t *where,
@@ -463,8 +470,8 @@ static int set_rsdp(struct builder *bl, gpa_t xsdt, struct diag *d)
 
 	if (!rsdp)
 		return diag_fail(d, ENOMEM, "ACPI: no memory for the tables");
-	memcpy(rsdp, "RSD PTR ", 8);
-	memcpy(rsdp + 9, ACPI_OEM_ID, 6);
+	put_text(rsdp, "RSD PTR ");
+	put_text(rsdp + 9, ACPI_OEM_ID);
 	rsdp[15] = 2; /* revision */
 	put_le32(rsdp + 20, RSDP_BYTES);
 	put_le64(rsdp + 24, xsdt.v);
@@ -510,7 +517,7 @@ static const struct {
 
 static int build(struct builder *bl, struct diag *d)
 {
-	gpa_t entry[1 + ARRAY_SIZE(tables)], dsdt, xsdt;
+	gpa_t entry[1 + ARRAY_SIZE(tables)], dsdt = GPA(0), xsdt = GPA(0);
 	unsigned n = 0;
 	int err = add_dsdt(bl, &dsdt, d);
 

@@ -48,7 +48,9 @@ int fdtw_finish(struct fdtw *w, uint8_t **blob, size_t *size_bytes)
 	}
 	size = fdt_totalsize(w->buf);
 	cut = realloc(w->buf, size);
-	*blob = cut ? cut : w->buf;
+	if (!cut)
+		cut = w->buf;
+	*blob = cut;
 	*size_bytes = size;
 	w->buf = NULL;
 	return 0;
@@ -130,6 +132,6 @@ void fdtw_cells(struct fdtw *w, const char *name, const struct fdtw_list *c)
 	if (c->overflow)
 		note(w, -FDT_ERR_BADVALUE);
 	for (unsigned i = 0; i < c->count; i++)
-		put_be32(be + 4 * i, c->cell[i]);
-	fdtw_bytes(w, name, be, 4 * c->count);
+		put_be32(be + i * sizeof(uint32_t), c->cell[i]);
+	fdtw_bytes(w, name, be, c->count * sizeof(uint32_t));
 }

@@ -288,7 +288,7 @@ static const struct host_caps generous = {
 int machine_tables(const struct arch *arch, const struct vm_config *cfg,
 		   struct arch_tables *out, struct diag *d)
 {
-	struct machine *m;
+	struct machine *m = NULL;
 	int err = machine_new(&m, cfg, arch, NULL, &generous, d);
 
 	if (err)

@@ -36,7 +36,7 @@ static uint8_t *reserve(uint64_t size)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (at == MAP_FAILED)
 		return NULL;
-	middle = (uint8_t *)align_up((uintptr_t)at + GUARD, GUARD);
+	middle = at + (align_up((uintptr_t)at + GUARD, GUARD) - (uintptr_t)at);
 	end = middle + align_up(size, GUARD) + GUARD;
 	if (middle - GUARD > at)
 		munmap(at, (size_t)(middle - GUARD - at));

@@ -221,10 +221,12 @@ static int get_cpuid(struct kvm_vcpu *v, void *buf)
 /* ---- registers ---------------------------------------------------------- */
 
 /* X(name): the general registers have the same names on both sides. */
-#define GPRS(X)                                                             \
-	X(rax)                                                              \
-	X(rbx) X(rcx) X(rdx) X(rsi) X(rdi) X(rsp) X(rbp) X(r8) X(r9) X(r10) \
-		X(r11) X(r12) X(r13) X(r14) X(r15) X(rip) X(rflags)
+/* clang-format off */
+#define GPRS(X)                                                        \
+	X(rax) X(rbx) X(rcx) X(rdx) X(rsi) X(rdi) X(rsp) X(rbp)        \
+	X(r8) X(r9) X(r10) X(r11) X(r12) X(r13) X(r14) X(r15)          \
+	X(rip) X(rflags)
+/* clang-format on */
 
 static int put_gpr(struct kvm_vcpu *v, const void *buf)
 {
