@@ -23,7 +23,8 @@ from errors import HostError
 ICOUNT_EPOCH_S = 1767225600
 BOCHS_IPS = 200000000
 
-COMMON_APPEND = "quiet panic=-1"
+# loglevel: KVM reports each odd register that a guest touches at level 3.
+COMMON_APPEND = "loglevel=3 panic=-1"
 
 
 class Setup:
