@@ -74,7 +74,7 @@ include $(SRC)/vmm/build.mk $(SRC)/arch/build.mk $(SRC)/devices/build.mk \
 .PHONY: all lib
 all: $(B)/spandrel
 
-$(B)/include/config/auto.conf: $(SRC)/Kconfig $(O)/.deps
+$(B)/include/config/auto.conf: $(SRC)/Kconfig $(wildcard $(B)/.config) $(O)/.deps
 	$(Q)$(call kconf,kconfig-conf $(if $(wildcard $(B)/.config),--oldaskconfig,--alldefconfig)) </dev/null >/dev/null
 	$(Q)$(call kconf,kconfig-conf --silentoldconfig) >/dev/null && touch $@
 
@@ -144,7 +144,7 @@ help:
 	@echo 'make unit            the unit tests only (seconds)'
 	@echo 'make guests          bare-metal payloads on this /dev/kvm, or emulated'
 	@echo 'make lint            format, static analysis, layer and header checks'
-	@echo 'make bench           compare with other VMMs; writes build/bench.json'
+	@echo 'make bench           compare with other VMMs; writes bench.json below O'
 	@echo 'make fuzz            fuzz every parser; FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make install         to $$(DESTDIR)$$(PREFIX); PREFIX=$(PREFIX)'
 	@echo 'make menuconfig      choose features; also defconfig, savedefconfig'
