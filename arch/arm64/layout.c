@@ -14,50 +14,28 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "arch/layout.h"
+
 uint64_t arm64_mpidr(unsigned index)
 {
 	return (index & 0xf) | (uint64_t)(index >> 4 & 0xff) << 8 |
 	       (uint64_t)(index >> 12 & 0xff) << 16;
 }
 
-static struct plat_range mmio(uint64_t base, uint64_t size_bytes)
-{
-	return (struct plat_range){ PLAT_MMIO, base, size_bytes };
-}
-
-static const char *cpus_key(const struct vm_config *cfg)
-{
-	return cfg->cpus.max_vcpus > cfg->cpus.boot_vcpus ? "max" : "boot";
-}
-
 static int check_cpus(const struct vm_config *cfg, const struct host_caps *caps,
 		      struct diag *d)
 {
-	uint32_t n = cfg->cpus.max_vcpus, boot = cfg->cpus.boot_vcpus;
+	uint32_t n = cfg->cpus.max_vcpus;
 
-	if (!boot)
-		return diag_fail(d, EINVAL,
-				 "--cpus boot=0: must be at least 1");
-	if (n < boot)
-		return diag_fail(d, EINVAL,
-				 "--cpus max=%u: must be at least boot=%u", n,
-				 boot);
 	if (!caps->gicv3 && n > ARM64_GICV2_VCPUS_MAX)
 		return diag_fail(d, E2BIG,
 				 "--cpus %s=%u: this host can only virtualise "
 				 "GICv2, which has at most %u vCPUs",
-				 cpus_key(cfg), n, ARM64_GICV2_VCPUS_MAX);
-	if (caps->vcpus_max && n > caps->vcpus_max)
-		return diag_fail(d, E2BIG,
-				 "--cpus %s=%u: this host's hypervisor allows "
-				 "at most %u",
-				 cpus_key(cfg), n, caps->vcpus_max);
-	if (n > ARM64_GICR_LOW_MAX + ARM64_GICR_HIGH_MAX)
-		return diag_fail(d, E2BIG,
-				 "--cpus %s=%u: arm64 has room for at most %u",
-				 cpus_key(cfg), n,
-				 ARM64_GICR_LOW_MAX + ARM64_GICR_HIGH_MAX);
-	return 0;
+				 layout_cpus_key(cfg), n,
+				 ARM64_GICV2_VCPUS_MAX);
+	return layout_check_cpus(cfg, caps,
+				 ARM64_GICR_LOW_MAX + ARM64_GICR_HIGH_MAX,
+				 "arm64", d);
 }
 
 static int check_features(const struct vm_config *cfg,
@@ -89,33 +67,9 @@ static int check_features(const struct vm_config *cfg,
 	return 0;
 }
 
-/* All 0 means packages of one CPU each. */
-static int fill_topology(struct platform *p, const struct vm_config *cfg,
-			 struct diag *d)
-{
-	struct topology t = cfg->cpus.topology;
-	uint64_t n;
-
-	if (!t.threads_per_core && !t.cores_per_die && !t.dies_per_package &&
-	    !t.packages)
-		t = (struct topology){ 1, 1, 1, cfg->cpus.max_vcpus };
-	if (!mul_u64(t.threads_per_core, t.cores_per_die, &n) ||
-	    !mul_u64(n, t.dies_per_package, &n) ||
-	    !mul_u64(n, t.packages, &n) || n != cfg->cpus.max_vcpus)
-		return diag_fail(d, EINVAL,
-				 "--cpus topology=%u:%u:%u:%u: the product "
-				 "must be the %u vCPUs of max",
-				 t.threads_per_core, t.cores_per_die,
-				 t.dies_per_package, t.packages,
-				 cfg->cpus.max_vcpus);
-	p->topology = t;
-	return 0;
-}
-
 static int fill_cpus(struct platform *p, const struct vm_config *cfg,
 		     const struct host_caps *caps, struct diag *d)
 {
-	const struct topology *t = &p->topology;
 	uint32_t n = cfg->cpus.max_vcpus;
 
 	p->cpu = calloc(n, sizeof(*p->cpu));
@@ -124,16 +78,8 @@ static int fill_cpus(struct platform *p, const struct vm_config *cfg,
 	p->cpu_count = n;
 	p->cpu_enabled = cfg->cpus.boot_vcpus;
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t core = i / t->threads_per_core;
-		uint32_t die = core / t->cores_per_die;
-
-		p->cpu[i] = (struct plat_cpu){
-			.hw_id = arm64_mpidr(i),
-			.thread = i % t->threads_per_core,
-			.core = core % t->cores_per_die,
-			.die = die % t->dies_per_package,
-			.package = die / t->dies_per_package,
-		};
+		p->cpu[i] = layout_place(&p->topology, i);
+		p->cpu[i].hw_id = arm64_mpidr(i);
 	}
 	p->clidr = caps->clidr;
 	p->sve = cfg->cpus.sve;
@@ -141,42 +87,21 @@ static int fill_cpus(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
-static unsigned ipa_limit(const struct vm_config *cfg,
-			  const struct host_caps *caps)
-{
-	unsigned bits = caps->pa_bits;
-
-	if (cfg->cpus.max_phys_bits && cfg->cpus.max_phys_bits < bits)
-		bits = cfg->cpus.max_phys_bits;
-	return MIN(bits, 52); /* ARMv8.2-LPA, the largest there is */
-}
-
 static int fill_ram(struct platform *p, const struct vm_config *cfg,
 		    const struct host_caps *caps, unsigned bits, struct diag *d)
 {
-	uint64_t size = cfg->memory.size_bytes;
-	uint64_t page = MAX(caps->page_size_bytes, KIB(4));
-	uint64_t room;
+	int err;
 
 	if (bits < ARM64_IPA_BITS_MIN)
 		return diag_fail(d, EINVAL,
 				 "--cpus max_phys_bits=%u: arm64 guests need "
 				 "at least %u",
 				 bits, ARM64_IPA_BITS_MIN);
-	room = (UINT64_C(1) << bits) - ARM64_RAM_BASE;
-	if (!size || size % page)
-		return diag_fail(d, EINVAL,
-				 "--memory size=%" PRIu64 ": must be a "
-				 "positive multiple of %" PRIu64 " bytes, the "
-				 "page size",
-				 size, page);
-	if (size > room)
-		return diag_fail(d, E2BIG,
-				 "--memory size=%" PRIu64 ": at most %" PRIu64
-				 " bytes fit below the limit of %u address "
-				 "bits",
-				 size, room, bits);
-	p->ram[0] = mmio(ARM64_RAM_BASE, size);
+	err = layout_check_memory(
+		cfg, caps, (UINT64_C(1) << bits) - ARM64_RAM_BASE, bits, d);
+	if (err)
+		return err;
+	p->ram[0] = layout_mmio(ARM64_RAM_BASE, cfg->memory.size_bytes);
 	p->ram_count = 1;
 	return 0;
 }
@@ -187,20 +112,20 @@ static void fill_intc(struct platform *p, const struct vm_config *cfg,
 	struct plat_intc *gic = &p->intc;
 
 	gic->pin_count = ARM64_SPI_COUNT;
-	gic->dist = mmio(ARM64_GICD_BASE, ARM64_GICD_SIZE);
+	gic->dist = layout_mmio(ARM64_GICD_BASE, ARM64_GICD_SIZE);
 	gic->pmu = cfg->cpus.pmu != OFF && caps->pmu;
 	if (!caps->gicv3) {
 		gic->kind = INTC_GICV2;
-		gic->cpu_if = mmio(ARM64_GICC_BASE, ARM64_GICC_SIZE);
+		gic->cpu_if = layout_mmio(ARM64_GICC_BASE, ARM64_GICC_SIZE);
 		return;
 	}
 	gic->kind = INTC_GICV3;
-	gic->redist[0] =
-		mmio(ARM64_GICR_BASE,
-		     MIN(p->cpu_count, ARM64_GICR_LOW_MAX) * ARM64_GICR_STRIDE);
+	gic->redist[0] = layout_mmio(ARM64_GICR_BASE,
+				     MIN(p->cpu_count, ARM64_GICR_LOW_MAX) *
+					     ARM64_GICR_STRIDE);
 	gic->redist_count = 1;
 	if (caps->its && p->pci.present)
-		gic->its = mmio(ARM64_ITS_BASE, ARM64_ITS_SIZE);
+		gic->its = layout_mmio(ARM64_ITS_BASE, ARM64_ITS_SIZE);
 }
 
 /* The largest window that fits between @from and @end, aligned to its size. */
@@ -210,9 +135,9 @@ static struct plat_range window(uint64_t from, uint64_t end)
 		uint64_t base = align_up(from, size);
 
 		if (range_within(base, size, from, end - from))
-			return mmio(base, size);
+			return layout_mmio(base, size);
 	}
-	return mmio(0, 0);
+	return layout_mmio(0, 0);
 }
 
 static void fill_pci(struct platform *p)
@@ -220,10 +145,10 @@ static void fill_pci(struct platform *p)
 	struct plat_pci *pci = &p->pci;
 
 	pci->bus_count = ARM64_ECAM_LOW_BUSES;
-	pci->ecam = mmio(ARM64_ECAM_LOW_BASE, MIB(ARM64_ECAM_LOW_BUSES));
-	pci->mmio32 = mmio(ARM64_PCI_MEM32_BASE,
-			   ARM64_PCI_PIO_BASE - ARM64_PCI_MEM32_BASE);
-	pci->pio = mmio(ARM64_PCI_PIO_BASE, ARM64_PCI_PIO_SIZE);
+	pci->ecam = layout_mmio(ARM64_ECAM_LOW_BASE, MIB(ARM64_ECAM_LOW_BUSES));
+	pci->mmio32 = layout_mmio(ARM64_PCI_MEM32_BASE,
+				  ARM64_PCI_PIO_BASE - ARM64_PCI_MEM32_BASE);
+	pci->pio = layout_mmio(ARM64_PCI_PIO_BASE, ARM64_PCI_PIO_SIZE);
 	pci->intx_present = true;
 	for (unsigned i = 0; i < ARRAY_SIZE(pci->intx); i++)
 		pci->intx[i] = ARM64_SPI_INTX + i;
@@ -252,14 +177,14 @@ static int fill_high(struct platform *p, uint64_t end, struct diag *d)
 	}
 	if (more) {
 		p->intc.redist[1] =
-			mmio(high, (p->cpu_count - ARM64_GICR_LOW_MAX) *
-					   ARM64_GICR_STRIDE);
+			layout_mmio(high, (p->cpu_count - ARM64_GICR_LOW_MAX) *
+						  ARM64_GICR_STRIDE);
 		p->intc.redist_count = 2;
 	}
 	if (p->pci.present) {
 		p->pci.bus_count = ARM64_ECAM_BUSES;
-		p->pci.ecam = mmio(high + ARM64_HIGH_ECAM_OFFSET,
-				   MIB(ARM64_ECAM_BUSES));
+		p->pci.ecam = layout_mmio(high + ARM64_HIGH_ECAM_OFFSET,
+					  MIB(ARM64_ECAM_BUSES));
 		p->pci.mmio64 = window(high + fixed, end);
 	}
 	return 0;
@@ -286,7 +211,7 @@ static unsigned needed_bits(const struct platform *p)
 int arm64_layout(struct platform *p, const struct vm_config *cfg,
 		 const struct host_caps *caps, struct diag *d)
 {
-	unsigned bits = ipa_limit(cfg, caps);
+	unsigned bits = layout_pa_bits(cfg, caps->pa_bits);
 	int err;
 
 	p->arch = "arm64";
@@ -294,7 +219,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
 	if ((err = check_features(cfg, caps, d)) ||
 	    (err = check_cpus(cfg, caps, d)) ||
-	    (err = fill_topology(p, cfg, d)) ||
+	    (err = layout_topology(p, cfg, d)) ||
 	    (err = fill_ram(p, cfg, caps, bits, d)) ||
 	    (err = fill_cpus(p, cfg, caps, d)))
 		return err;
@@ -305,11 +230,11 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	if (err)
 		return err;
 	p->pa_bits = needed_bits(p);
-	p->virtio_mmio = mmio(ARM64_VIRTIO_BASE,
-			      ARM64_VIRTIO_COUNT * ARM64_VIRTIO_STRIDE);
+	p->virtio_mmio = layout_mmio(ARM64_VIRTIO_BASE,
+				     ARM64_VIRTIO_COUNT * ARM64_VIRTIO_STRIDE);
 	p->virtio_mmio_stride = ARM64_VIRTIO_STRIDE;
 	p->virtio_mmio_pin = ARM64_SPI_VIRTIO;
-	p->pvpanic = mmio(ARM64_PVPANIC_BASE, 2);
+	p->pvpanic = layout_mmio(ARM64_PVPANIC_BASE, 2);
 	return 0;
 }
 

@@ -14,16 +14,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "arch/layout.h"
+
 struct arch_irqchip {
 	struct irqchip *chip;
 };
 
 /* ---- layout ---- */
-
-static struct plat_range mmio(uint64_t base, uint64_t size_bytes)
-{
-	return (struct plat_range){ PLAT_MMIO, base, size_bytes };
-}
 
 static int fill_ram(struct platform *p, const struct vm_config *cfg,
 		    const struct host_caps *caps, struct diag *d)
@@ -37,9 +34,10 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 				 "--memory size=%" PRIu64 ": must be pages of "
 				 "%" PRIu64 " bytes, from 128 KiB to 64 GiB",
 				 size, caps->page_size_bytes);
-	p->ram[p->ram_count++] = mmio(FAKE_RAM_LOW_GPA, low);
+	p->ram[p->ram_count++] = layout_mmio(FAKE_RAM_LOW_GPA, low);
 	if (size > low)
-		p->ram[p->ram_count++] = mmio(FAKE_RAM_HIGH_GPA, size - low);
+		p->ram[p->ram_count++] =
+			layout_mmio(FAKE_RAM_HIGH_GPA, size - low);
 	return 0;
 }
 
@@ -69,10 +67,10 @@ static int fill_cpus(struct platform *p, const struct vm_config *cfg,
 static void fill_pci(struct plat_pci *pci)
 {
 	pci->present = true;
-	pci->ecam = mmio(FAKE_ECAM_GPA, MIB(1));
+	pci->ecam = layout_mmio(FAKE_ECAM_GPA, MIB(1));
 	pci->bus_count = 1;
-	pci->mmio32 = mmio(FAKE_PCI32_GPA, FAKE_PCI32_BYTES);
-	pci->mmio64 = mmio(FAKE_PCI64_GPA, FAKE_PCI64_BYTES);
+	pci->mmio32 = layout_mmio(FAKE_PCI32_GPA, FAKE_PCI32_BYTES);
+	pci->mmio64 = layout_mmio(FAKE_PCI64_GPA, FAKE_PCI64_BYTES);
 	pci->intx_present = true;
 	for (uint32_t i = 0; i < ARRAY_SIZE(pci->intx); i++)
 		pci->intx[i] = FAKE_PIN_INTX + i;
@@ -94,11 +92,11 @@ static int fake_layout(struct platform *p, const struct vm_config *cfg,
 	p->intc.pin_count = FAKE_PINS;
 	if (cfg->platform.transport == TRANSPORT_PCI)
 		fill_pci(&p->pci);
-	p->virtio_mmio =
-		mmio(FAKE_VIRTIO_GPA, FAKE_VIRTIO_STRIDE * FAKE_VIRTIO_SLOTS);
+	p->virtio_mmio = layout_mmio(FAKE_VIRTIO_GPA,
+				     FAKE_VIRTIO_STRIDE * FAKE_VIRTIO_SLOTS);
 	p->virtio_mmio_stride = FAKE_VIRTIO_STRIDE;
 	p->virtio_mmio_pin = FAKE_PIN_VIRTIO;
-	p->pvpanic = mmio(FAKE_PVPANIC_GPA, 2);
+	p->pvpanic = layout_mmio(FAKE_PVPANIC_GPA, 2);
 	return 0;
 }
 

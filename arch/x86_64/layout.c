@@ -14,6 +14,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "arch/layout.h"
+
 /* Bits that number @count things from 0. */
 static unsigned width(uint32_t count)
 {
@@ -45,43 +47,9 @@ uint32_t x86_apic_id_max(const struct platform *p)
 	return (uint32_t)p->cpu[p->cpu_count - 1].hw_id;
 }
 
-static struct plat_range mmio(uint64_t base, uint64_t size_bytes)
-{
-	return (struct plat_range){ PLAT_MMIO, base, size_bytes };
-}
-
 static struct plat_range ports(uint64_t base, uint64_t size_bytes)
 {
 	return (struct plat_range){ PLAT_PIO, base, size_bytes };
-}
-
-static const char *cpus_key(const struct vm_config *cfg)
-{
-	return cfg->cpus.max_vcpus > cfg->cpus.boot_vcpus ? "max" : "boot";
-}
-
-static int check_cpus(const struct vm_config *cfg, const struct host_caps *caps,
-		      struct diag *d)
-{
-	uint32_t n = cfg->cpus.max_vcpus, boot = cfg->cpus.boot_vcpus;
-
-	if (!boot)
-		return diag_fail(d, EINVAL,
-				 "--cpus boot=0: must be at least 1");
-	if (n < boot)
-		return diag_fail(d, EINVAL,
-				 "--cpus max=%u: must be at least boot=%u", n,
-				 boot);
-	if (caps->vcpus_max && n > caps->vcpus_max)
-		return diag_fail(d, E2BIG,
-				 "--cpus %s=%u: this host's hypervisor allows "
-				 "at most %u",
-				 cpus_key(cfg), n, caps->vcpus_max);
-	if (n > X86_APIC_ID_MAX + 1)
-		return diag_fail(d, E2BIG,
-				 "--cpus %s=%u: x86_64 allows at most %u",
-				 cpus_key(cfg), n, X86_APIC_ID_MAX + 1);
-	return 0;
 }
 
 static int check_tables(const struct vm_config *cfg, struct diag *d)
@@ -93,40 +61,9 @@ static int check_tables(const struct vm_config *cfg, struct diag *d)
 	return 0;
 }
 
-/* All 0 means packages of one CPU each. */
-static int fill_topology(struct platform *p, const struct vm_config *cfg,
-			 struct diag *d)
-{
-	struct topology t = cfg->cpus.topology;
-	uint64_t n;
-
-	if (!t.threads_per_core && !t.cores_per_die && !t.dies_per_package &&
-	    !t.packages)
-		t = (struct topology){ 1, 1, 1, cfg->cpus.max_vcpus };
-	if (!mul_u64(t.threads_per_core, t.cores_per_die, &n) ||
-	    !mul_u64(n, t.dies_per_package, &n) ||
-	    !mul_u64(n, t.packages, &n) || n != cfg->cpus.max_vcpus)
-		return diag_fail(d, EINVAL,
-				 "--cpus topology=%u:%u:%u:%u: the product "
-				 "must be the %u vCPUs of %s",
-				 t.threads_per_core, t.cores_per_die,
-				 t.dies_per_package, t.packages,
-				 cfg->cpus.max_vcpus, cpus_key(cfg));
-	p->topology = t;
-	return 0;
-}
-
-/* The place of CPU @i when threads are counted fastest. */
 static struct plat_cpu place(const struct topology *t, uint32_t i)
 {
-	uint32_t core = i / t->threads_per_core;
-	uint32_t die = core / t->cores_per_die;
-	struct plat_cpu cpu = {
-		.thread = i % t->threads_per_core,
-		.core = core % t->cores_per_die,
-		.die = die % t->dies_per_package,
-		.package = die / t->dies_per_package,
-	};
+	struct plat_cpu cpu = layout_place(t, i);
 
 	cpu.hw_id = x86_apic_id(t, &cpu);
 	return cpu;
@@ -145,7 +82,7 @@ static int check_ids(const struct platform *p, const struct vm_config *cfg,
 			 "--cpus %s=%u: needs APIC id %" PRIu64
 			 ", interrupts of this hypervisor reach at most %u: "
 			 "use fewer vCPUs, or a topology of powers of two",
-			 cpus_key(cfg), cfg->cpus.max_vcpus, max, limit);
+			 layout_cpus_key(cfg), cfg->cpus.max_vcpus, max, limit);
 }
 
 /* The CPUs, and behind them their APIC ids as host_config() wants them. */
@@ -170,11 +107,9 @@ static int fill_cpus(struct platform *p, const struct vm_config *cfg,
 static int fill_pa_bits(struct platform *p, const struct vm_config *cfg,
 			const struct host_caps *caps, struct diag *d)
 {
-	unsigned bits = caps->pa_bits ? caps->pa_bits : X86_PA_BITS_DEFAULT;
+	unsigned host = caps->pa_bits ? caps->pa_bits : X86_PA_BITS_DEFAULT;
+	unsigned bits = layout_pa_bits(cfg, host);
 
-	if (cfg->cpus.max_phys_bits && cfg->cpus.max_phys_bits < bits)
-		bits = cfg->cpus.max_phys_bits;
-	bits = MIN(bits, 52); /* the architecture's own limit */
 	if (bits < X86_PA_BITS_MIN)
 		return diag_fail(d, EINVAL,
 				 "--cpus max_phys_bits=%u: x86_64 guests need "
@@ -188,32 +123,23 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 		    const struct host_caps *caps, struct diag *d)
 {
 	uint64_t size = cfg->memory.size_bytes;
-	uint64_t page = MAX(caps->page_size_bytes, KIB(4));
 	uint64_t end = UINT64_C(1) << p->pa_bits;
 	uint64_t room = X86_LOW_RAM_END + (end - X86_HIGH_RAM_BASE);
 	uint64_t low = MIN(size, X86_LOW_RAM_END);
+	int err = layout_check_memory(cfg, caps, room, p->pa_bits, d);
 
-	if (!size || size % page)
-		return diag_fail(d, EINVAL,
-				 "--memory size=%" PRIu64 ": must be a "
-				 "positive multiple of %" PRIu64 " bytes, the "
-				 "page size",
-				 size, page);
+	if (err)
+		return err;
 	if (size < X86_HOLE_END)
 		return diag_fail(d, EINVAL,
 				 "--memory size=%" PRIu64 ": x86_64 guests "
 				 "need at least %" PRIu64 " bytes (1 MiB)",
 				 size, X86_HOLE_END);
-	if (size > room)
-		return diag_fail(d, E2BIG,
-				 "--memory size=%" PRIu64 ": at most %" PRIu64
-				 " bytes fit below the limit of %u address "
-				 "bits",
-				 size, room, p->pa_bits);
-	p->ram[0] = mmio(0, low);
+	p->ram[0] = layout_mmio(0, low);
 	p->ram_count = 1;
 	if (size > low)
-		p->ram[p->ram_count++] = mmio(X86_HIGH_RAM_BASE, size - low);
+		p->ram[p->ram_count++] =
+			layout_mmio(X86_HIGH_RAM_BASE, size - low);
 	return 0;
 }
 
@@ -224,10 +150,10 @@ static void fill_pci(struct platform *p)
 	uint64_t end = UINT64_C(1) << p->pa_bits;
 	struct plat_pci *pci = &p->pci;
 
-	pci->ecam = mmio(X86_ECAM_BASE, MIB(X86_ECAM_BUSES));
+	pci->ecam = layout_mmio(X86_ECAM_BASE, MIB(X86_ECAM_BUSES));
 	pci->bus_count = X86_ECAM_BUSES;
-	pci->mmio32 = mmio(X86_PCI_MEM32_BASE, X86_PCI_MEM32_SIZE);
-	pci->mmio64 = mmio(base, end - base);
+	pci->mmio32 = layout_mmio(X86_PCI_MEM32_BASE, X86_PCI_MEM32_SIZE);
+	pci->mmio64 = layout_mmio(base, end - base);
 	pci->pio = ports(X86_PCI_PORT_BASE, X86_PCI_PORT_SIZE);
 	pci->cf8 = true;
 	pci->intx_present = true;
@@ -243,20 +169,22 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	p->arch = "x86_64";
 	p->tables = TABLES_ACPI;
 	p->nested = cfg->cpus.nested;
-	if ((err = check_tables(cfg, d)) || (err = check_cpus(cfg, caps, d)) ||
-	    (err = fill_topology(p, cfg, d)) ||
+	if ((err = check_tables(cfg, d)) ||
+	    (err = layout_check_cpus(cfg, caps, X86_APIC_ID_MAX + 1, "x86_64",
+				     d)) ||
+	    (err = layout_topology(p, cfg, d)) ||
 	    (err = check_ids(p, cfg, caps, d)) ||
 	    (err = fill_pa_bits(p, cfg, caps, d)) ||
 	    (err = fill_ram(p, cfg, caps, d)) || (err = fill_cpus(p, cfg, d)))
 		return err;
 	p->intc.kind = INTC_APIC;
-	p->intc.ioapic = mmio(X86_IOAPIC_BASE, X86_IOAPIC_SIZE);
+	p->intc.ioapic = layout_mmio(X86_IOAPIC_BASE, X86_IOAPIC_SIZE);
 	p->intc.pin_count = X86_IOAPIC_PINS;
 	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
 	if (p->pci.present)
 		fill_pci(p);
-	p->virtio_mmio =
-		mmio(X86_VIRTIO_BASE, X86_VIRTIO_COUNT * X86_VIRTIO_STRIDE);
+	p->virtio_mmio = layout_mmio(X86_VIRTIO_BASE,
+				     X86_VIRTIO_COUNT * X86_VIRTIO_STRIDE);
 	p->virtio_mmio_stride = X86_VIRTIO_STRIDE;
 	p->virtio_mmio_pin = X86_WIRE_VIRTIO;
 	p->pvpanic = ports(X86_PVPANIC_PORT, 1);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: what the layouts of the real architectures share, see layout.h */
+#include "arch/layout.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+const char *layout_cpus_key(const struct vm_config *cfg)
+{
+	return cfg->cpus.max_vcpus > cfg->cpus.boot_vcpus ? "max" : "boot";
+}
+
+int layout_check_cpus(const struct vm_config *cfg, const struct host_caps *caps,
+		      uint32_t limit, const char *arch, struct diag *d)
+{
+	uint32_t n = cfg->cpus.max_vcpus, boot = cfg->cpus.boot_vcpus;
+
+	if (!boot)
+		return diag_fail(d, EINVAL,
+				 "--cpus boot=0: must be at least 1");
+	if (n < boot)
+		return diag_fail(d, EINVAL,
+				 "--cpus max=%u: must be at least boot=%u", n,
+				 boot);
+	if (caps->vcpus_max && n > caps->vcpus_max)
+		return diag_fail(d, E2BIG,
+				 "--cpus %s=%u: this host's hypervisor allows "
+				 "at most %u",
+				 layout_cpus_key(cfg), n, caps->vcpus_max);
+	if (n > limit)
+		return diag_fail(d, E2BIG,
+				 "--cpus %s=%u: %s has room for at most %u",
+				 layout_cpus_key(cfg), n, arch, limit);
+	return 0;
+}
+
+int layout_topology(struct platform *p, const struct vm_config *cfg,
+		    struct diag *d)
+{
+	struct topology t = cfg->cpus.topology;
+	uint64_t n;
+
+	if (!t.threads_per_core && !t.cores_per_die && !t.dies_per_package &&
+	    !t.packages)
+		t = (struct topology){ 1, 1, 1, cfg->cpus.max_vcpus };
+	if (!mul_u64(t.threads_per_core, t.cores_per_die, &n) ||
+	    !mul_u64(n, t.dies_per_package, &n) ||
+	    !mul_u64(n, t.packages, &n) || n != cfg->cpus.max_vcpus)
+		return diag_fail(d, EINVAL,
+				 "--cpus topology=%u:%u:%u:%u: the product "
+				 "must be the %u vCPUs of %s",
+				 t.threads_per_core, t.cores_per_die,
+				 t.dies_per_package, t.packages,
+				 cfg->cpus.max_vcpus, layout_cpus_key(cfg));
+	p->topology = t;
+	return 0;
+}
+
+struct plat_cpu layout_place(const struct topology *t, uint32_t index)
+{
+	uint32_t core = index / t->threads_per_core;
+	uint32_t die = core / t->cores_per_die;
+
+	return (struct plat_cpu){
+		.thread = index % t->threads_per_core,
+		.core = core % t->cores_per_die,
+		.die = die % t->dies_per_package,
+		.package = die / t->dies_per_package,
+	};
+}
+
+unsigned layout_pa_bits(const struct vm_config *cfg, unsigned host_bits)
+{
+	unsigned bits = MIN(host_bits, 52U);
+
+	if (cfg->cpus.max_phys_bits)
+		bits = MIN(bits, cfg->cpus.max_phys_bits);
+	return bits;
+}
+
+int layout_check_memory(const struct vm_config *cfg,
+			const struct host_caps *caps, uint64_t room,
+			unsigned bits, struct diag *d)
+{
+	uint64_t size = cfg->memory.size_bytes;
+	uint64_t page = MAX(caps->page_size_bytes, KIB(4));
+
+	if (!size || size % page)
+		return diag_fail(d, EINVAL,
+				 "--memory size=%" PRIu64 ": must be a "
+				 "positive multiple of %" PRIu64 " bytes, the "
+				 "page size",
+				 size, page);
+	if (size > room)
+		return diag_fail(d, E2BIG,
+				 "--memory size=%" PRIu64 ": at most %" PRIu64
+				 " bytes fit below the limit of %u address "
+				 "bits",
+				 size, room, bits);
+	return 0;
+}
