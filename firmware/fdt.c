@@ -469,9 +469,6 @@ static void put_prop(struct fdtw *w, const struct plat_prop *prop)
 	case PROP_U32:
 		fdtw_u32(w, prop->name, prop->u32);
 		break;
-	case PROP_STRING:
-		fdtw_text(w, prop->name, prop->str);
-		break;
 	case PROP_CLOCK:
 		put_clock_refs(w, prop);
 		break;

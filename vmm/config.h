@@ -23,6 +23,7 @@ enum char_mode {
 	CHAR_SOCKET,
 };
 
+/** struct char_config - where a serial port or console is connected */
 struct char_config {
 	enum char_mode mode;
 	char *file;   /* CHAR_FILE: path, created or truncated */
@@ -45,6 +46,12 @@ struct topology {
 	uint32_t threads_per_core, cores_per_die, dies_per_package, packages;
 };
 
+/**
+ * struct cpus_config - --cpus
+ * @boot_vcpus: there at power-on; @max_vcpus: that there is room for
+ * @max_phys_bits: most guest-physical address bits; 0: what the host has
+ * @nested: x86_64: vCPUs have VMX or SVM
+ */
 struct cpus_config {
 	uint32_t boot_vcpus, max_vcpus;
 	struct topology topology;
@@ -54,22 +61,32 @@ struct cpus_config {
 	enum three_way pmu; /* arm64 */
 };
 
+/**
+ * struct memory_config - --memory; the switches are those of struct ram_options
+ * @hugepage_size_bytes: 0: the system's default
+ */
 struct memory_config {
 	uint64_t size_bytes;
 	bool mergeable, shared, hugepages, prefault, thp;
 	uint64_t hugepage_size_bytes;
 };
 
+/** struct rng_config - --rng; @src: file that random bytes come from */
 struct rng_config {
 	char *src;
 };
 
+/** struct platform_config - --platform */
 struct platform_config {
 	enum tables_choice tables;
 	enum transport_choice transport;
-	char *serial_number, *uuid;
 };
 
+/**
+ * struct vm_config - everything; a field has the name of its option
+ * @initramfs, @cmdline, @log_file: NULL if not given
+ * @verbosity: how often -v was given
+ */
 struct vm_config {
 	char *kernel, *initramfs, *cmdline;
 	struct cpus_config cpus;

@@ -54,11 +54,6 @@ void machine_signal(struct machine *m)
 								 : WANT_SIGNAL);
 }
 
-struct host_vm *machine_vm(struct machine *m)
-{
-	return m->vm;
-}
-
 /* ---- vCPU events -------------------------------------------------------- */
 
 static void vcpu_failed(struct machine *m, const char *why)
@@ -183,7 +178,7 @@ static int reset(struct machine *m, struct diag *d)
 
 /* ---- main thread -------------------------------------------------------- */
 
-void machine_power_button(struct machine *m)
+static void press_power_button(struct machine *m)
 {
 	for (unsigned i = 0; i < m->device_count; i++)
 		if (m->device[i]->cls->power_button)
@@ -208,7 +203,7 @@ static void on_wake(void *opaque, uint32_t events)
 	if (!want)
 		return;
 	log_info("asked to end: pressing the power button");
-	machine_power_button(m);
+	press_power_button(m);
 	event_timer_set(&m->term_timer, TERM_GRACE_NS, 0);
 }
 

@@ -15,8 +15,6 @@
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
 
-#include <signal.h>
-
 #include "arch/arch.h"
 #include "vmm/base/diag.h"
 #include "vmm/config.h"
@@ -59,17 +57,10 @@ void machine_free(struct machine *m);
  */
 int machine_run(struct machine *m, enum machine_end *end, struct diag *d);
 
-/** machine_power_button - press it; the machine's main thread */
-void machine_power_button(struct machine *m);
-
 /** machine_signal - SIGTERM and friends, from any thread or a signal handler:
  * the first call presses the power button and gives the guest ten seconds,
  * the second ends the machine at once */
 void machine_signal(struct machine *m);
-
-/** machine_vm - the hypervisor's VM while the machine runs, else NULL; for
- * tests */
-struct host_vm *machine_vm(struct machine *m);
 
 /**
  * machine_tables - the tables that a configuration gets, without running it

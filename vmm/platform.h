@@ -5,7 +5,7 @@
  * One plain structure that says where everything is. arch fills in CPUs, RAM,
  * windows and the interrupt controller; each device adds itself through its
  * describe() hook. Everything that tells the guest about its machine (FDT,
- * ACPI, SMBIOS, CPUID, MPIDR) is generated from this and nothing else, so the
+ * ACPI, CPUID, MPIDR) is generated from this and nothing else, so the
  * tables of any configuration can be built on any host.
  *
  * Threads: filled by the main thread while the machine is built, then const.
@@ -23,6 +23,7 @@
 #define PLAT_PROPS_MAX	 6
 #define PLAT_REDIST_MAX	 2
 
+/** enum plat_bus - memory, or x86's ports */
 enum plat_bus { PLAT_MMIO, PLAT_PIO };
 
 /** struct plat_range - addresses; @size_bytes 0 means absent */
@@ -41,7 +42,7 @@ struct plat_irq {
 
 /** enum plat_prop_kind - PROP_CLOCK: @u32 references to the 24 MHz APB clock,
  * @str is clock-names (u32 names, NUL-separated) */
-enum plat_prop_kind { PROP_FLAG, PROP_U32, PROP_STRING, PROP_CLOCK };
+enum plat_prop_kind { PROP_FLAG, PROP_U32, PROP_CLOCK };
 
 /** struct plat_prop - an FDT property beyond compatible, reg, interrupts */
 struct plat_prop {
@@ -54,7 +55,7 @@ struct plat_prop {
 /**
  * enum plat_role - what a generator must know beyond "a device is there"
  * @PLAT_PLAIN: a device node is all
- * @PLAT_CONSOLE: stdout-path, SPCR, DBG2
+ * @PLAT_CONSOLE: stdout-path, SPCR
  * @PLAT_PCI_HOST: described by struct plat_pci
  * @PLAT_GED: ACPI generic event device; irq[0] = power button
  * @PLAT_RESET_SLEEP: FADT reset, sleep control and status register
@@ -112,6 +113,8 @@ struct plat_cpu {
 	uint32_t node;
 };
 
+/** enum plat_intc_kind - local APICs with an IOAPIC, a GIC, or what arch/fake
+ * has */
 enum plat_intc_kind { INTC_APIC, INTC_GICV3, INTC_GICV2, INTC_FAKE };
 
 /**

@@ -145,18 +145,6 @@ static inline void fake_add(struct fake_asm *a, unsigned rd, unsigned ra,
 	fake_emit(a, fake_insn(FAKE_OP_ADD, rd, ra, rb, 0, 0));
 }
 
-static inline void fake_sub(struct fake_asm *a, unsigned rd, unsigned ra,
-			    unsigned rb)
-{
-	fake_emit(a, fake_insn(FAKE_OP_SUB, rd, ra, rb, 0, 0));
-}
-
-static inline void fake_and(struct fake_asm *a, unsigned rd, unsigned ra,
-			    unsigned rb)
-{
-	fake_emit(a, fake_insn(FAKE_OP_AND, rd, ra, rb, 0, 0));
-}
-
 static inline void fake_addi(struct fake_asm *a, unsigned rd, unsigned ra,
 			     int32_t imm)
 {
@@ -227,17 +215,6 @@ static inline void fake_blt(struct fake_asm *a, unsigned ra, unsigned rb,
 			    unsigned label)
 {
 	fake_to(a, fake_insn(FAKE_OP_BLT, 0, ra, rb, 0, 0), label);
-}
-
-/** fake_call - rd = return address; fake_jr(rd) returns */
-static inline void fake_call(struct fake_asm *a, unsigned rd, unsigned label)
-{
-	fake_to(a, fake_insn(FAKE_OP_CALL, rd, 0, 0, 0, 0), label);
-}
-
-static inline void fake_jr(struct fake_asm *a, unsigned ra)
-{
-	fake_emit(a, fake_insn(FAKE_OP_JR, 0, ra, 0, 0, 0));
 }
 
 /** fake_crr - rd = control register */

@@ -87,7 +87,6 @@ enum fake_cr {
 	FAKE_CR_COUNT,
 	FAKE_CR_COMPARE,
 	FAKE_CR_INDEX, /* read-only: the vCPU's own number */
-	FAKE_CRS
 };
 
 #define FAKE_STATUS_IE	1 /* interrupts enabled */
@@ -117,7 +116,6 @@ enum fake_power {
 #define FAKE_IRQ_TIMER 8
 #define FAKE_IRQ_PIN   32 /* wire 0 */
 #define FAKE_PINS      64
-#define FAKE_IRQ_FREE  128 /* from here on nothing but messages */
 #define FAKE_PA_BITS   40
 #define FAKE_VCPUS_MAX 16
 

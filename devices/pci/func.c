@@ -156,7 +156,8 @@ void pci_func_window(struct pci_func *f, uint8_t first, uint8_t last)
 
 /* ---- decoding ---------------------------------------------------------- */
 
-uint64_t pci_bar_address(const struct pci_func *f, unsigned index)
+/* Where the BAR register points, decoding or not. */
+static uint64_t bar_address(const struct pci_func *f, unsigned index)
 {
 	uint64_t low = get_le32(f->config + bar_offset(index)) & ~0xfULL;
 
@@ -206,7 +207,7 @@ static bool decodes(const struct pci_func *f)
 static bool bar_update(struct pci_func *f, unsigned index)
 {
 	struct pci_bar *bar = &f->bar[index];
-	uint64_t at = pci_bar_address(f, index);
+	uint64_t at = bar_address(f, index);
 	bool was = bar->mapped;
 
 	if (!bar->region.size_bytes)
@@ -222,17 +223,8 @@ static bool bar_update(struct pci_func *f, unsigned index)
 	return was;
 }
 
-static void bars_update(struct pci_func *f)
-{
-	bool freed = false;
-
-	for (unsigned i = 0; i < PCI_BARS; i++)
-		freed |= bar_update(f, i);
-	if (freed)
-		pci_root_remap(f->root);
-}
-
-void pci_root_remap(struct pci_root *root)
+/* BARs that lost a conflict get another try. */
+static void remap(struct pci_root *root)
 {
 	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
 		struct pci_func *f = root->func[slot];
@@ -241,6 +233,16 @@ void pci_root_remap(struct pci_root *root)
 			if (f->bar[i].region.size_bytes && !f->bar[i].mapped)
 				bar_update(f, i);
 	}
+}
+
+static void bars_update(struct pci_func *f)
+{
+	bool freed = false;
+
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		freed |= bar_update(f, i);
+	if (freed)
+		remap(f->root);
 }
 
 int pci_func_plug(struct pci_func *f, struct diag *d)

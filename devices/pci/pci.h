@@ -274,9 +274,6 @@ uint64_t pci_config_read(struct pci_func *f, unsigned offset,
 void pci_config_write(struct pci_func *f, unsigned offset, unsigned size_bytes,
 		      uint64_t value);
 
-/** pci_bar_address - where the BAR register points, decoding or not */
-uint64_t pci_bar_address(const struct pci_func *f, unsigned index);
-
 /* ---- MSI-X ------------------------------------------------------------- */
 
 /**
@@ -350,10 +347,6 @@ struct pci_root {
 	uint32_t cf8;
 	struct bus_region ecam, cf8_port, cfc_port;
 };
-
-/** pci_root_remap - give the BARs that lost a conflict another try; root lock
- * held */
-void pci_root_remap(struct pci_root *root);
 
 /** pci_root_alloc - a free address for a BAR of @f of @size_bytes
  * Return: 0 and *@base, or -ENOSPC. */

@@ -31,7 +31,8 @@ static void dropped(struct virtio_device *vd, const char *what)
 
 /* ---- interrupts and misuse --------------------------------------------- */
 
-bool virtio_running(const struct virtio_device *vd)
+/* DRIVER_OK and not broken. */
+static bool running(const struct virtio_device *vd)
 {
 	return (vd->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) ==
 	       VIRTIO_DRIVER_OK;
@@ -64,7 +65,7 @@ bool virtio_pop(struct virtio_device *vd, unsigned queue,
 	struct virtq *ring = &vd->queue[queue].ring;
 	int got;
 
-	if (!virtio_running(vd))
+	if (!running(vd))
 		return false;
 	got = virtq_pop(ring, chain);
 	if (!got && virtq_wait(ring))
@@ -108,7 +109,7 @@ void virtio_kick(struct virtio_device *vd, unsigned queue)
 void virtio_process(struct virtio_device *vd, unsigned queue)
 {
 	pthread_mutex_lock(&vd->lock);
-	if (virtio_running(vd) && vd->queue[queue].ring.enabled)
+	if (running(vd) && vd->queue[queue].ring.enabled)
 		vd->cls->notify(vd, queue);
 	pthread_mutex_unlock(&vd->lock);
 }
@@ -161,7 +162,8 @@ size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
 
 /* ---- status and features: for transports ------------------------------- */
 
-void virtio_state_reset(struct virtio_device *vd)
+/* Forget all that the driver did. */
+static void state_reset(struct virtio_device *vd)
 {
 	vd->transport->doorbells(vd, false);
 	if (vd->cls->reset)
@@ -206,7 +208,7 @@ void virtio_set_status(struct virtio_device *vd, uint8_t status)
 	uint8_t added = status & (uint8_t)~vd->status;
 
 	if (!status) {
-		virtio_state_reset(vd);
+		state_reset(vd);
 		return;
 	}
 	vd->status |= status & writable;
@@ -271,13 +273,6 @@ static gpa_t *addr_register(struct virtq_layout *reg, enum virtio_ring ring)
 	};
 
 	return at[ring];
-}
-
-uint64_t virtio_queue_addr(const struct virtio_queue *q, enum virtio_ring ring)
-{
-	struct virtq_layout reg = q->reg;
-
-	return addr_register(&reg, ring)->v;
 }
 
 /* Registers of a running queue are latched. */
@@ -462,7 +457,7 @@ int virtio_realize(struct device *dev, const struct device_place *place,
 	if (err)
 		goto err_queues;
 	pthread_mutex_lock(&vd->lock);
-	virtio_state_reset(vd);
+	state_reset(vd);
 	pthread_mutex_unlock(&vd->lock);
 	return 0;
 
@@ -481,7 +476,7 @@ void virtio_unrealize(struct device *dev)
 	struct virtio_device *vd = to_virtio(dev);
 
 	pthread_mutex_lock(&vd->lock);
-	virtio_state_reset(vd);
+	state_reset(vd);
 	pthread_mutex_unlock(&vd->lock);
 	vd->transport->unrealize(vd);
 	free(vd->bus);
@@ -504,7 +499,7 @@ void virtio_power_on(struct device *dev)
 	struct virtio_device *vd = to_virtio(dev);
 
 	pthread_mutex_lock(&vd->lock);
-	virtio_state_reset(vd);
+	state_reset(vd);
 	pthread_mutex_unlock(&vd->lock);
 	vd->transport->reset(vd);
 }
@@ -617,7 +612,7 @@ static int load_locked(struct virtio_device *vd, struct stream_in *in)
 	    !vd->cls->set_features(vd, vd->features))
 		err = -EBADMSG;
 	if (err)
-		virtio_state_reset(vd);
+		state_reset(vd);
 	return err;
 }
 
@@ -635,8 +630,8 @@ int virtio_load(struct device *dev, struct stream_in *in, struct diag *d)
 	err = vd->transport->load(vd, in, d);
 	pthread_mutex_lock(&vd->lock);
 	if (err)
-		virtio_state_reset(vd);
-	else if (virtio_running(vd))
+		state_reset(vd);
+	else if (running(vd))
 		start(vd);
 	pthread_mutex_unlock(&vd->lock);
 	return err;

@@ -142,6 +142,7 @@ struct virtio_transport {
 		    struct diag *d);
 };
 
+/* Which one: --platform transport=. */
 extern const struct virtio_transport virtio_pci;
 extern const struct virtio_transport virtio_mmio; /* may be mmio-stub.c */
 
@@ -183,6 +184,7 @@ struct virtio_device {
 	.reset = virtio_power_on, .save = virtio_save, .load = virtio_load, \
 	.unrealize = virtio_unrealize
 
+/* The hooks of VIRTIO_DEVICE_CLASS; see struct device_class. */
 int virtio_realize(struct device *dev, const struct device_place *place,
 		   struct diag *d);
 int virtio_describe(const struct device *dev, struct platform *p,
@@ -230,9 +232,6 @@ void virtio_config_changed(struct virtio_device *vd);
  * DEVICE_NEEDS_RESET; @why is a literal */
 void virtio_misused(struct virtio_device *vd, const char *why);
 
-/** virtio_running - DRIVER_OK and not broken */
-bool virtio_running(const struct virtio_device *vd);
-
 /** iov_read, iov_write - copy at most @len bytes out of or into I/O vectors
  * of guest RAM, from @offset; return how many were copied */
 size_t iov_read(const struct iovec *iov, unsigned count, size_t offset,
@@ -258,9 +257,6 @@ struct virtio_queue *virtio_selected(struct virtio_device *vd);
 
 /** enum virtio_ring - an address register */
 enum virtio_ring { VIRTIO_DESC, VIRTIO_AVAIL, VIRTIO_USED };
-
-/** virtio_queue_addr - its value */
-uint64_t virtio_queue_addr(const struct virtio_queue *q, enum virtio_ring ring);
 
 /** virtio_queue_set_addr - write @value under @mask; dropped while the queue
  * is enabled */
@@ -290,8 +286,5 @@ uint64_t virtio_config_read(struct virtio_device *vd, uint64_t offset,
 			    unsigned size_bytes);
 void virtio_config_write(struct virtio_device *vd, uint64_t offset,
 			 unsigned size_bytes, uint64_t value);
-
-/** virtio_state_reset - forget all that the driver did */
-void virtio_state_reset(struct virtio_device *vd);
 
 #endif
