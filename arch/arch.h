@@ -9,14 +9,16 @@
  * others can build and print tables (`spandrel tables --arch`).
  *
  * Order of calls for a machine:
- *	layout        where RAM, windows and fixed devices go
- *	host_config   facts that the hypervisor wants before commit()
- *	              (RAM mapped, VM committed, see vmm/machine.c)
- *	irqchip_new   interrupt controller outside the hypervisor, wires
- *	              (devices realised and described)
- *	load          kernel, initramfs, command line, tables into RAM
- *	vcpu_reset    each vCPU: CPU model and start state
+ *	layout         where RAM, windows and fixed devices go
+ *	irqchip_new    interrupt controller outside the hypervisor, wires
+ *	devices        which fixed devices to realise; they describe themselves
+ *	host_config    facts that the hypervisor wants before commit()
+ *	               (RAM mapped, VM committed, see vmm/machine-run.c)
+ *	irqchip_reset  (and all devices)
+ *	load           kernel, initramfs, command line, tables into RAM
+ *	vcpu_reset     each vCPU: CPU model and start state
  * A reset of the machine repeats from host_config with the same platform.
+ * `spandrel tables` stops after devices and calls tables.
  *
  * Threads: all functions on the main thread while no vCPU runs, except eoi.
  */
@@ -86,6 +88,8 @@ struct arch_table {
 
 #define ARCH_TABLES_MAX 24
 
+/** struct arch_tables - all firmware tables of a machine; release with
+ * arch_tables_release() */
 struct arch_tables {
 	struct arch_table table[ARCH_TABLES_MAX];
 	unsigned count;
@@ -98,6 +102,8 @@ void arch_tables_release(struct arch_tables *t);
  * is not in the hypervisor */
 struct arch_irqchip;
 
+/** struct arch - one architecture; see the DOC block. int functions return 0
+ * or -errno with @d */
 struct arch {
 	/** @name: "x86_64", "arm64", "fake" */
 	const char *name;
@@ -124,7 +130,10 @@ struct arch {
 
 	/**
 	 * @irqchip_new: create the user-space part and say how wires are driven
-	 * @chip: its vm is set; sink and gsi_first are filled in here
+	 * @out: receives it; freed by irqchip_free()
+	 * @chip: sink and gsi_first are filled in here; its vm is NULL
+	 *	whenever there is no VM, as now: wires then go nowhere
+	 * @mmio: where it may put registers
 	 */
 	int (*irqchip_new)(struct arch_irqchip **out, struct irqchip *chip,
 			   const struct platform *p, struct bus *mmio,
@@ -141,7 +150,7 @@ struct arch {
 
 	/**
 	 * @tables: everything that describes the machine to a guest
-	 * @payload: NULL: without command line and initramfs
+	 * @cmdline: NULL: without command line, and without random seeds
 	 * @initrd, @initrd_bytes: where load() put it, 0 if nowhere
 	 */
 	int (*tables)(struct arch_tables *out, const struct platform *p,
@@ -165,6 +174,7 @@ struct arch {
 			  const struct arch_boot *boot, struct diag *d);
 };
 
+/* Each in a folder of that name; arch_fake only with CONFIG_HOST_FAKE. */
 extern const struct arch arch_x86_64;
 extern const struct arch arch_arm64;
 extern const struct arch arch_fake;

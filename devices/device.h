@@ -102,7 +102,7 @@ struct device_class {
 	void (*power_button)(struct device *dev);
 };
 
-/** struct device - first member of every device; @id as in vm.info: "_rng",
+/** struct device - first member of every device; @id as in vm.info: "__rng",
  * "__serial" */
 struct device {
 	const struct device_class *cls;

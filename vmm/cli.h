@@ -61,6 +61,8 @@ struct cli_verb_doc {
 #define CLI_EXITS 4
 #define CLI_VERBS 3
 
+/* Every status, every verb that has a help text, and the program's own options
+ * (vm_config_schema has the machine's). */
 extern const struct cli_exit_doc cli_exits[CLI_EXITS];
 extern const struct cli_verb_doc cli_verbs[CLI_VERBS];
 extern const struct schema cli_schema;

@@ -27,16 +27,27 @@ struct stream_in {
 	bool failed;
 };
 
+/** stream_out_init - an empty stream */
 void stream_out_init(struct stream_out *s);
+/** stream_out_release - free @data; accepts a zeroed stream */
 void stream_out_release(struct stream_out *s);
+/** stream_put - append @len bytes; when memory is short, @failed is set and
+ * all that follows is dropped */
 void stream_put(struct stream_out *s, const void *data, size_t len);
+
+/** stream_put_u8, stream_put_u16, … - append a number, little-endian */
 void stream_put_u8(struct stream_out *s, uint8_t v);
 void stream_put_u16(struct stream_out *s, uint16_t v);
 void stream_put_u32(struct stream_out *s, uint32_t v);
 void stream_put_u64(struct stream_out *s, uint64_t v);
 
+/** stream_in_init - read @data, which must outlive the stream */
 void stream_in_init(struct stream_in *s, const void *data, size_t len);
+/** stream_get - take @len bytes; zeros, and @failed is set, if fewer are left
+ */
 void stream_get(struct stream_in *s, void *data, size_t len);
+
+/** stream_get_u8, stream_get_u16, … - take a number; 0 like stream_get() */
 uint8_t stream_get_u8(struct stream_in *s);
 uint16_t stream_get_u16(struct stream_in *s);
 uint32_t stream_get_u32(struct stream_in *s);

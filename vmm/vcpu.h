@@ -28,6 +28,7 @@ struct vcpu_hooks {
 	void *opaque;
 };
 
+/** struct vcpu_thread - one of them; @started: @thread is to be joined */
 struct vcpu_thread {
 	struct vcpus *set;
 	struct host_vcpu *vcpu;

@@ -7,14 +7,14 @@
  * page tables cover the devices between 128 and 256 MiB and RAM from exactly
  * 1 GiB up, and nothing else.
  *
- *	0x0000_0000  two flash banks of 64 MiB, for firmware (not built yet)
+ *	0x0000_0000  two flash banks of 64 MiB, for firmware (not implemented)
  *	0x0800_0000  GICD, 64 KiB
  *	0x0801_0000  GICC, 64 KiB (GICv2 only)
  *	0x0808_0000  ITS, 128 KiB (GICv3 with PCI only)
  *	0x080A_0000  GICR, 128 KiB for each of the first 123 vCPUs
  *	0x0900_0000  PL011 UART, SPI 1
  *	0x0901_0000  PL031 clock, SPI 2
- *	0x0902_0000  fw_cfg (not built yet)
+ *	0x0902_0000  fw_cfg (not implemented)
  *	0x0903_0000  PL061 GPIO with the power key, SPI 7
  *	0x090C_0000  pvpanic (QEMU's virt has nothing there)
  *	0x0A00_0000  32 virtio-mmio devices of 512 bytes, SPI 16 to 47
@@ -69,6 +69,7 @@
 #define ARM64_ECAM_BUSES       256
 #define ARM64_MEM64_SIZE       GIB(512)
 
+/** enum arm64_spi - wires: SPIs counted from 0 */
 enum arm64_spi {
 	ARM64_SPI_PL011 = 1,
 	ARM64_SPI_PL031 = 2,

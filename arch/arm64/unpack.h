@@ -16,6 +16,7 @@
 #include "vmm/base/diag.h"
 #include "vmm/base/types.h"
 
+/** enum unpack_format - how a part of a file is packed */
 enum unpack_format { UNPACK_PLAIN, UNPACK_GZIP, UNPACK_ZSTD };
 
 struct unpack;

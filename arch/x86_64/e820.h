@@ -12,12 +12,14 @@
 
 #define X86_E820_MAX 32
 
+/** enum x86_e820_type - address range types, ACPI 6.5 sec. 15 */
 enum x86_e820_type {
 	X86_E820_RAM = 1,
 	X86_E820_RESERVED = 2,
 	X86_E820_ACPI = 3, /* tables; may be reused once they were read */
 };
 
+/** struct x86_e820_entry - one range */
 struct x86_e820_entry {
 	uint64_t base, size_bytes;
 	enum x86_e820_type type;

@@ -75,6 +75,7 @@
 #define X86_APIC_ID_MAX	    32767 /* 15-bit MSI destinations */
 #define X86_XAPIC_ID_MAX    254	  /* 8-bit ones; 255 is broadcast */
 
+/** enum x86_wire - IOAPIC pins */
 enum x86_wire {
 	X86_WIRE_SERIAL = 4,
 	X86_WIRE_GED = 5,

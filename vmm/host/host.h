@@ -57,6 +57,7 @@ struct host_caps {
 	uint64_t page_size_bytes;
 };
 
+/** enum host_event - why vcpu_run() returned */
 enum host_event {
 	HOST_INTERRUPTED, /* kicked */
 	HOST_EOI,	  /* x86: see host_vcpu.eoi_vector */
@@ -124,7 +125,7 @@ struct host_vcpu {
 	char why[256];
 };
 
-/** enum ram_flags - RAM_LOG_DIRTY can be switched by dirty_start() later */
+/** enum ram_flags - for ram_map() */
 enum ram_flags { RAM_READ_ONLY = 1 };
 
 /** struct host_ops - see the DOC block for the rules */
@@ -213,6 +214,7 @@ struct host_ops {
 	int (*dirty_stop)(struct host_vm *vm, struct diag *d);
 };
 
+/* host_fake only with CONFIG_HOST_FAKE. */
 extern const struct host_ops host_kvm;
 extern const struct host_ops host_fake;
 

@@ -27,6 +27,7 @@ enum host_state {
 	HOST_FAKE_CORE,	  /* struct fake_core */
 };
 
+/** struct x86_cpuid_entry - what CPUID answers for one leaf, or subleaf */
 struct x86_cpuid_entry {
 	uint32_t leaf, subleaf;
 	uint32_t has_subleaf; /* 1: the subleaf (ECX) selects */
@@ -41,6 +42,7 @@ struct x86_cpuid {
 	struct x86_cpuid_entry entry[X86_CPUID_MAX];
 };
 
+/** struct x86_gpr - general registers, in no other order than their names */
 struct x86_gpr {
 	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp;
 	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
@@ -56,17 +58,20 @@ struct x86_segment {
 	uint8_t type, present, dpl, db, s, l, g, avl, unusable;
 };
 
+/** struct x86_table - GDTR or IDTR; @limit in bytes, less 1 */
 struct x86_table {
 	uint64_t base;
 	uint16_t limit;
 };
 
+/** struct x86_sregs - segments, tables, control registers */
 struct x86_sregs {
 	struct x86_segment cs, ds, es, fs, gs, ss, tr, ldt;
 	struct x86_table gdt, idt;
 	uint64_t cr0, cr2, cr3, cr4, cr8, efer, apic_base;
 };
 
+/** struct x86_msr - MSR @index holds @value */
 struct x86_msr {
 	uint32_t index;
 	uint64_t value;
@@ -74,6 +79,7 @@ struct x86_msr {
 
 #define X86_MSRS_MAX 64
 
+/** struct x86_msrs - MSRs to write, or to read (their index is set) */
 struct x86_msrs {
 	uint32_t count;
 	struct x86_msr msr[X86_MSRS_MAX];

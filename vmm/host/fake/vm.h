@@ -35,16 +35,19 @@ struct fake_map {
 	_Atomic uint64_t *dirty;
 };
 
+/** struct fake_route - the MSI route of one GSI */
 struct fake_route {
 	bool used;
 	struct msi_message msg;
 };
 
+/** struct fake_irqfd - eventfd @fd fires route @gsi; @fd stays the caller's */
 struct fake_irqfd {
 	uint32_t gsi;
 	int fd;
 };
 
+/** struct fake_doorbell - as given to host_ops.doorbell_add() */
 struct fake_doorbell {
 	bool pio, has_match;
 	uint64_t addr, match;
@@ -76,11 +79,18 @@ struct fake_vcpu {
 	uint64_t start_pc, start_arg;
 };
 
+/** struct fake_fault - see host_fake_fail() */
 struct fake_fault {
 	unsigned left; /* calls until it fails; 0: never */
 	int err;
 };
 
+/**
+ * struct fake_vm - one VM
+ * @poll_every: see host_fake_poll_every()
+ * @irqfds_present: irqfd_count, readable without the lock
+ * @pins: levels of the wires; any thread
+ */
 struct fake_vm {
 	struct host_vm host;
 	struct host_vm_config cfg;
@@ -125,7 +135,7 @@ struct fake_vm *fake_vm_of_vcpu(struct fake_vcpu *v);
  */
 int fake_fails(struct fake_vm *vm, enum host_fake_fault what, struct diag *d);
 
-/* ---- ram.c ---- */
+/* ---- ram.c; int functions here and below are those of struct host_ops ---- */
 
 int fake_ram_map(struct host_vm *host, gpa_t gpa, void *at, uint64_t size_bytes,
 		 unsigned flags, struct diag *d);

@@ -16,6 +16,7 @@
 #include "vmm/host/host.h"
 #include "vmm/memory.h"
 
+/** struct kvm_slot - one memslot; its number is its place in kvm_vm.slot */
 struct kvm_slot {
 	bool used;
 	gpa_t gpa;
@@ -76,6 +77,7 @@ static inline struct kvm_vm *kvm_vm_of(struct host_vm *vm)
 
 /* ---- defined by each ISA ---- */
 
+/** struct kvm_need - a capability (KVM_CAP_) and its name, for messages */
 struct kvm_need {
 	long capability;
 	const char *name;
