@@ -17,7 +17,7 @@
  *
  * Built by machine_new() and then const: cfg, arch, host, caps, platform,
  * mmio, pio, ic, loop, serial, console, device, env.
- * Main thread only: vm, ram, payload, vcpus, boot, term_timer.
+ * Main thread only: vm, ram, payload, vcpus, boot, resets, term_timer.
  * Any thread: @requested (bits of enum machine_want), @wake. @why and
  * @why_lock: the first fatal vCPU writes.
  */
@@ -43,6 +43,7 @@ struct machine {
 	struct host_vm *vm;
 	struct arch_boot boot;
 	struct vcpus vcpus;
+	uint64_t resets;
 	struct event_timer term_timer;
 
 	struct event_source wake; /* eventfd: look at @requested */

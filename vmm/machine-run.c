@@ -166,7 +166,10 @@ static int reset(struct machine *m, struct diag *d)
 {
 	int err;
 
-	log_info("the guest resets the machine");
+	/* A guest may do so for ever: the 1st, 2nd, 4th, 8th … time is said. */
+	if (is_pow2(++m->resets))
+		log_info("the guest resets the machine (%llu so far)",
+			 (unsigned long long)m->resets);
 	drop_vm(m);
 	err = ram_clear(&m->ram, d);
 	if (!err)

@@ -281,6 +281,22 @@ START_TEST(test_log_to_nowhere)
 }
 END_TEST
 
+/* Nobody reads: lines are lost, the caller goes on. */
+START_TEST(test_log_to_a_full_pipe)
+{
+	char big[400];
+	int fd[2];
+
+	memset(big, 'z', sizeof(big));
+	big[sizeof(big) - 1] = '\0';
+	ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
+	ck_assert_int_gt(fcntl(fd[1], F_SETPIPE_SZ, 4096), 0);
+	log_setup(fd[1], LOG_WARN);
+	for (int i = 0; i < 30; i++)
+		log_warn("%s", big);
+}
+END_TEST
+
 START_TEST(test_check_aborts)
 {
 	CHECK(1 + 1 == 2);
@@ -306,6 +322,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_log_long_line);
 	tcase_add_test(t, test_log_guest_says_it_once);
 	tcase_add_test(t, test_log_to_nowhere);
+	tcase_add_test(t, test_log_to_a_full_pipe);
 	tcase_add_test_raise_signal(t, test_check_aborts, SIGABRT);
 	suite_add_tcase(s, t);
 	return s;

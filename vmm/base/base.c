@@ -5,6 +5,7 @@
  * The log sink is the one piece of process-wide state, like stderr itself.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,14 @@ void log_setup(int fd, enum log_level level)
 	log_limit = level;
 }
 
+/* A pipe or terminal that nobody reads must not stop the machine. */
+static bool writable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return fd >= 0 && poll(&p, 1, LOG_PATIENCE_MS) == 1;
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
 	static const char *const names[] = {
@@ -105,6 +114,6 @@ void log_line(enum log_level level, const char *fmt, ...)
 	used = MIN(used, (int)sizeof(line) - 2);
 	line[used++] = '\n';
 	/* A log that cannot be written has nobody left to tell. */
-	if (write(log_fd, line, (size_t)used) < 0)
+	if (!writable(log_fd) || write(log_fd, line, (size_t)used) < 0)
 		return;
 }

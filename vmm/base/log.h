@@ -7,6 +7,9 @@
  * What a guest does can never cause more than LOG_WARN, and never without a
  * limit: log_guest() says each thing once per call site and counts the rest.
  *
+ * A pipe or terminal that takes nothing for LOG_PATIENCE_MS loses the line:
+ * the log never stops a machine.
+ *
  * Threads: any thread may log; one line is one write(2). The sink is process
  * wide (as stderr is) and set once by main() before other threads start.
  */
@@ -14,6 +17,8 @@
 #define VMM_BASE_LOG_H
 
 #include <stdatomic.h>
+
+#define LOG_PATIENCE_MS 20
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
