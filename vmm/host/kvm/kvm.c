@@ -139,12 +139,16 @@ static void on_kick(int signal_number)
 	(void)signal_number;
 }
 
+/* Whoever started us may have blocked the signal; vCPU threads inherit the
+ * mask of the thread that makes the VM. */
 static void install_kick(void)
 {
 	struct sigaction sa = { .sa_handler = on_kick };
 
 	sigemptyset(&sa.sa_mask);
 	sigaction(KICK_SIGNAL, &sa, NULL);
+	sigaddset(&sa.sa_mask, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &sa.sa_mask, NULL);
 }
 
 static void vm_free(struct host_vm *base)
