@@ -369,6 +369,7 @@ static int dirty_stop(struct host_vm *base, struct diag *d)
 	return dirty_switch(base, false, d);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): KVM writes to it */
 static int dirty_take(struct host_vm *base, gpa_t gpa, uint64_t *bitmap,
 		      size_t words, struct diag *d)
 {
@@ -484,34 +485,35 @@ static int msi_send(struct host_vm *base, const struct msi_message *msg)
 	return ioctl(kvm_vm_of(base)->fd, KVM_SIGNAL_MSI, &m) < 0 ? -errno : 0;
 }
 
-static int doorbell(struct host_vm *base, bool pio, uint64_t addr,
-		    unsigned size, const uint64_t *match, int fd,
-		    uint32_t flags)
+static struct kvm_ioeventfd ioeventfd(bool pio, uint64_t addr, unsigned size,
+				      const uint64_t *match, int fd)
 {
-	struct kvm_ioeventfd arg = {
-		.addr = addr, .len = size, .fd = fd, .flags = flags
-	};
+	struct kvm_ioeventfd e = { .addr = addr, .len = size, .fd = fd };
 
 	if (pio)
-		arg.flags |= KVM_IOEVENTFD_FLAG_PIO;
+		e.flags |= KVM_IOEVENTFD_FLAG_PIO;
 	if (match) {
-		arg.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
-		arg.datamatch = *match;
+		e.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+		e.datamatch = *match;
 	}
-	return ioctl(kvm_vm_of(base)->fd, KVM_IOEVENTFD, &arg) < 0 ? -errno : 0;
+	return e;
 }
 
 static int doorbell_add(struct host_vm *base, bool pio, uint64_t addr,
 			unsigned size, const uint64_t *match, int fd)
 {
-	return doorbell(base, pio, addr, size, match, fd, 0);
+	struct kvm_ioeventfd e = ioeventfd(pio, addr, size, match, fd);
+
+	return ioctl(kvm_vm_of(base)->fd, KVM_IOEVENTFD, &e) < 0 ? -errno : 0;
 }
 
 static int doorbell_del(struct host_vm *base, bool pio, uint64_t addr,
 			unsigned size, const uint64_t *match, int fd)
 {
-	return doorbell(base, pio, addr, size, match, fd,
-			KVM_IOEVENTFD_FLAG_DEASSIGN);
+	struct kvm_ioeventfd e = ioeventfd(pio, addr, size, match, fd);
+
+	e.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+	return ioctl(kvm_vm_of(base)->fd, KVM_IOEVENTFD, &e) < 0 ? -errno : 0;
 }
 
 /* ---- run ---------------------------------------------------------------- */
