@@ -19,6 +19,7 @@
 
 #include "devices/device.h"
 #include "devices/legacy/legacy.h"
+#include "tests/unit/suite.h"
 
 #define RIG_BASE 0x3f8
 
@@ -284,17 +285,6 @@ static inline void rig_hostile_access(struct bus *bus, unsigned span,
 		else
 			bus_read(bus, at, size);
 	}
-}
-
-static inline int rig_run(Suite *suite)
-{
-	SRunner *sr = srunner_create(suite);
-	int failed;
-
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

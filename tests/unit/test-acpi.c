@@ -18,6 +18,7 @@
 #include "firmware/dsdt.h"
 #include "firmware/fdt.h"
 #include "tests/unit/platforms.h"
+#include "tests/unit/suite.h"
 #include "tests/unit/tool.h"
 
 struct machine {
@@ -905,11 +906,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *r = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

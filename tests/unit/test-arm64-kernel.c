@@ -19,6 +19,8 @@
 #include "arch/arm64/kernel.h"
 #include "vmm/base/bytes.h"
 
+#include "tests/unit/suite.h"
+
 #define RAM_BASE   UINT64_C(0x40000000)
 #define RAM_BYTES  MIB(4)
 #define FILE_BYTES KIB(192) /* of the Image */
@@ -439,8 +441,6 @@ int main(void)
 {
 	Suite *s = suite_create("arm64-kernel");
 	TCase *t = tcase_create("kernel");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
@@ -454,9 +454,5 @@ int main(void)
 	tcase_add_loop_test(t, test_others, 0, ARRAY_SIZE(others));
 	tcase_add_test(t, test_directory);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

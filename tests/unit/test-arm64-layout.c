@@ -10,6 +10,8 @@
 #include "arch/arm64/irqchip.h"
 #include "arch/arm64/layout.h"
 
+#include "tests/unit/suite.h"
+
 static struct host_caps caps_of(unsigned pa_bits, bool gicv3)
 {
 	return (struct host_caps){
@@ -389,8 +391,6 @@ int main(void)
 {
 	Suite *s = suite_create("arm64-layout");
 	TCase *t = tcase_create("layout");
-	SRunner *r;
-	int failed;
 
 	tcase_add_loop_test(t, test_places, 0, ARRAY_SIZE(places));
 	tcase_add_loop_test(t, test_disjoint, 0, ARRAY_SIZE(places));
@@ -403,9 +403,5 @@ int main(void)
 	tcase_add_test(t, test_devices);
 	tcase_add_test(t, test_wires);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -15,6 +15,8 @@
 #include "arch/arm64/load.h"
 #include "vmm/base/bytes.h"
 
+#include "tests/unit/suite.h"
+
 #define RAM_BASE UINT64_C(0x40000000)
 
 static struct guest_ram ram;
@@ -383,8 +385,6 @@ int main(void)
 {
 	Suite *s = suite_create("arm64-load");
 	TCase *t = tcase_create("load");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, NULL, teardown);
 	tcase_add_loop_test(t, test_fits, 0, ARRAY_SIZE(fits));
@@ -394,9 +394,5 @@ int main(void)
 	tcase_add_test(t, test_host_config);
 	tcase_add_loop_test(t, test_start, 0, ARRAY_SIZE(starts));
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

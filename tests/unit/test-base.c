@@ -16,6 +16,8 @@
 #include "vmm/base/log.h"
 #include "vmm/base/types.h"
 
+#include "tests/unit/suite.h"
+
 #define TOP UINT64_MAX
 
 /* ---- arithmetic --------------------------------------------------------- */
@@ -330,11 +332,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

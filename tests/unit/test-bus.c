@@ -13,6 +13,8 @@
 
 #include "vmm/bus.h"
 
+#include "tests/unit/suite.h"
+
 #define TOP UINT64_MAX
 
 /* A region whose registers read as its mark plus the offset. */
@@ -513,11 +515,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

@@ -27,6 +27,8 @@
 
 #include "vmm/chardev.h"
 
+#include "tests/unit/suite.h"
+
 static struct event_loop *loop;
 static char dir[] = "/tmp/test-chardev-XXXXXX";
 static char path[64];
@@ -1184,8 +1186,6 @@ int main(void)
 						  add_others };
 	static const char *const names[] = { "streams", "terminal", "others" };
 	Suite *suite = suite_create("chardev");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		TCase *tc = tcase_create(names[i]);
@@ -1195,8 +1195,5 @@ int main(void)
 		parts[i](tc);
 		suite_add_tcase(suite, tc);
 	}
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

@@ -14,6 +14,8 @@
 #include "vmm/doctor.h"
 #include "vmm/tables.h"
 
+#include "tests/unit/suite.h"
+
 static char root[64];
 
 static void setup(void)
@@ -261,8 +263,6 @@ int main(void)
 {
 	Suite *s = suite_create("cli-doctor");
 	TCase *t = tcase_create("cli-doctor");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_doctor, 0, ARRAY_SIZE(hosts));
@@ -270,9 +270,5 @@ int main(void)
 	tcase_add_test(t, test_tables_undo);
 	tcase_add_test(t, test_tables_no_place);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

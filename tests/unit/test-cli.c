@@ -10,6 +10,8 @@
 
 #include "vmm/cli.h"
 
+#include "tests/unit/suite.h"
+
 #define ARGS_MAX 24
 
 static struct cli cli;
@@ -375,8 +377,6 @@ int main(void)
 {
 	Suite *s = suite_create("cli");
 	TCase *t = tcase_create("cli");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_good, 0, ARRAY_SIZE(good));
@@ -386,9 +386,5 @@ int main(void)
 	tcase_add_test(t, test_width);
 	tcase_add_loop_test(t, test_topics, 0, ARRAY_SIZE(topics));
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

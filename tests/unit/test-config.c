@@ -12,6 +12,8 @@
 #include "vmm/config.h"
 #include "vmm/schema.h"
 
+#include "tests/unit/suite.h"
+
 static struct vm_config config;
 
 static void setup(void)
@@ -473,8 +475,6 @@ int main(void)
 {
 	Suite *s = suite_create("config");
 	TCase *t = tcase_create("config");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_good, 0, ARRAY_SIZE(good));
@@ -486,9 +486,5 @@ int main(void)
 	tcase_add_test(t, test_modes);
 	tcase_add_test(t, test_table);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -20,6 +20,8 @@
 
 #include "vmm/event.h"
 
+#include "tests/unit/suite.h"
+
 #define MS 1000000ULL
 
 /* A watched eventfd. */
@@ -565,11 +567,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

@@ -14,6 +14,7 @@
 
 #include "firmware/fdt.h"
 #include "tests/unit/platforms.h"
+#include "tests/unit/suite.h"
 #include "tests/unit/tool.h"
 
 /* Checks that dtc 1.6 leaves out unless asked; all others are on */
@@ -619,8 +620,7 @@ int main(void)
 {
 	Suite *s = suite_create("fdt");
 	TCase *t = tcase_create("fdt");
-	int n = sample_count(true), failed;
-	SRunner *r;
+	int n = sample_count(true);
 
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_well_formed, 0, n);
@@ -644,9 +644,5 @@ int main(void)
 	tcase_add_loop_test(t, test_mistakes, 0, ARRAY_SIZE(mistakes));
 	tcase_add_test(t, test_arm64_tables);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -21,6 +21,8 @@
 #include "vmm/host/fake/fake.h"
 #include "vmm/memory.h"
 
+#include "tests/unit/suite.h"
+
 #define CODE	  (FAKE_RAM_LOW_GPA + 0x10000)
 #define DATA	  (FAKE_RAM_LOW_GPA + 0x8000)
 #define LOW_END	  (FAKE_RAM_LOW_GPA + FAKE_RAM_LOW_BYTES)
@@ -1549,11 +1551,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

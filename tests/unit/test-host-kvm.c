@@ -28,6 +28,8 @@
 #include "vmm/host/host.h"
 #include "vmm/memory.h"
 
+#include "tests/unit/suite.h"
+
 #define PAGES 256
 #define WORDS (PAGES / 64)
 #define KICKS 10000
@@ -850,16 +852,11 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
 	struct host_caps caps;
 	const char *why = unusable(&caps);
-	int failed;
 
 	if (why)
 		printf("# SKIP everything here: %s\n", why);
 	(void)fflush(stdout);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

@@ -19,6 +19,8 @@
 #include "vmm/host/fake/fake.h"
 #include "vmm/irq.h"
 
+#include "tests/unit/suite.h"
+
 #define VECTOR 140
 #define OTHER  150
 
@@ -533,11 +535,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

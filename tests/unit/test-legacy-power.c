@@ -392,5 +392,5 @@ int main(void)
 	suite_add_tcase(suite, pm_case());
 	suite_add_tcase(suite, ged);
 	suite_add_tcase(suite, gpio_case());
-	return rig_run(suite);
+	return suite_run(suite);
 }

@@ -28,6 +28,8 @@
 #include "vmm/host/fake/fake.h"
 #include "vmm/machine.h"
 
+#include "tests/unit/suite.h"
+
 #define PROGRAM	 FAKE_PROGRAM_GPA
 #define DATA	 (FAKE_RAM_LOW_GPA + 0x80000)
 #define FLAG	 (DATA + 0x100) /* vCPU 0 to vCPU 1: reset */
@@ -1197,11 +1199,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

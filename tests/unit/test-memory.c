@@ -13,6 +13,8 @@
 
 #include "vmm/memory.h"
 
+#include "tests/unit/suite.h"
+
 /* Two regions with a hole between them, neither at 0; the second is no
  * multiple of the 2 MiB that the guards are made of. */
 #define LOW	  0x12350000ULL
@@ -347,11 +349,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 
+#include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
 static struct bed bed;
@@ -743,16 +744,10 @@ static TCase *state_case(void)
 int main(void)
 {
 	Suite *suite = suite_create("pci");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, config_case());
 	suite_add_tcase(suite, bar_case());
 	suite_add_tcase(suite, msix_case());
 	suite_add_tcase(suite, state_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

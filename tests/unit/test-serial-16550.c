@@ -404,5 +404,5 @@ int main(void)
 	tcase_add_test(tc, state_round_trip);
 	tcase_add_test(tc, hostile_state);
 	suite_add_tcase(suite, tc);
-	return rig_run(suite);
+	return suite_run(suite);
 }

@@ -9,6 +9,8 @@
 
 #include "vmm/stream.h"
 
+#include "tests/unit/suite.h"
+
 START_TEST(test_round_trip)
 {
 	struct stream_out out;
@@ -193,11 +195,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

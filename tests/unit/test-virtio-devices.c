@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
 #define RING0 BED_RAM_A
@@ -545,16 +546,10 @@ int main(void)
 {
 	Suite *suite = suite_create("virtio-devices");
 	TCase *state = file_case("state");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(state, state_round_trip, 0, 4);
 	suite_add_tcase(suite, rng_case());
 	suite_add_tcase(suite, console_case());
 	suite_add_tcase(suite, state);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include <check.h>
 #include <errno.h>
 
+#include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
 #define RING BED_RAM_A
@@ -796,16 +797,10 @@ static TCase *state_case(void)
 int main(void)
 {
 	Suite *suite = suite_create("virtio-queue");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, good_case());
 	suite_add_tcase(suite, bad_case());
 	suite_add_tcase(suite, race_case());
 	suite_add_tcase(suite, state_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

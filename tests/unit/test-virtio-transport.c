@@ -9,6 +9,7 @@
 #include <check.h>
 #include <errno.h>
 
+#include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
 #define RING0 BED_RAM_A
@@ -1191,17 +1192,11 @@ static TCase *state_case(void)
 int main(void)
 {
 	Suite *suite = suite_create("virtio-transport");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, setup_case());
 	suite_add_tcase(suite, serve_case());
 	suite_add_tcase(suite, misuse_case());
 	suite_add_tcase(suite, register_case());
 	suite_add_tcase(suite, state_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

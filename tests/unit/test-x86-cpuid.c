@@ -16,6 +16,8 @@
 #include "arch/x86_64/cpuid.h"
 #include "arch/x86_64/layout.h"
 
+#include "tests/unit/suite.h"
+
 enum host { EPYC, XEON, HOSTS };
 
 static const struct x86_cpuid_entry epyc[] = {
@@ -467,8 +469,6 @@ int main(void)
 {
 	Suite *s = suite_create("x86-cpuid");
 	TCase *t = tcase_create("cpuid");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_places, 0, HOSTS * ARRAY_SIZE(topologies));
@@ -487,9 +487,5 @@ int main(void)
 	tcase_add_test(t, test_empty);
 	tcase_add_loop_test(t, test_unique, 0, HOSTS);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -10,6 +10,8 @@
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/layout.h"
 
+#include "tests/unit/suite.h"
+
 #define ID	0
 #define VERSION 1
 #define ENTRY	0x10
@@ -456,8 +458,6 @@ int main(void)
 {
 	Suite *s = suite_create("x86-ioapic");
 	TCase *t = tcase_create("ioapic");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_power_on);
@@ -480,9 +480,5 @@ int main(void)
 	tcase_add_test(t, test_snapshot_cut);
 	tcase_add_test(t, test_no_room);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -11,6 +11,8 @@
 #include "arch/x86_64/e820.h"
 #include "arch/x86_64/layout.h"
 
+#include "tests/unit/suite.h"
+
 static struct platform p;
 static struct vm_config cfg;
 static struct host_caps caps;
@@ -380,8 +382,6 @@ int main(void)
 {
 	Suite *s = suite_create("x86-layout");
 	TCase *t = tcase_create("layout");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_map, 0, ARRAY_SIZE(maps));
@@ -398,9 +398,5 @@ int main(void)
 	tcase_add_test(t, test_carve_full);
 	tcase_add_test(t, test_names);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

@@ -12,6 +12,7 @@
 #include "arch/x86_64/boot.h"
 #include "arch/x86_64/layout.h"
 
+#include "tests/unit/suite.h"
 #include "tests/unit/x86-kernels.h"
 
 #define RAM_BYTES MIB(64)
@@ -603,8 +604,6 @@ int main(void)
 {
 	Suite *s = suite_create("x86-load");
 	TCase *t = tcase_create("load");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
@@ -646,9 +645,5 @@ int main(void)
 	tcase_add_loop_test(t, test_cut_pvh, PVH_TEXT_AT - 1, PVH_TEXT_AT + 2);
 	tcase_add_loop_test(t, test_cut_pvh, PVH_BYTES - 1, PVH_BYTES);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

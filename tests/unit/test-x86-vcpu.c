@@ -15,6 +15,8 @@
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/vcpu.h"
 
+#include "tests/unit/suite.h"
+
 /* ---- the hypervisor ----------------------------------------------------- */
 
 static struct x86_cpuid cpuid;
@@ -241,8 +243,6 @@ int main(void)
 {
 	Suite *s = suite_create("x86-vcpu");
 	TCase *t = tcase_create("vcpu");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_linux64);
@@ -253,9 +253,5 @@ int main(void)
 	tcase_add_loop_test(t, test_apic_base, 0, ARRAY_SIZE(apic));
 	tcase_add_loop_test(t, test_refused, 0, 4);
 	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }
