@@ -307,9 +307,15 @@ static bool alarm_field_matches(uint8_t alarm, unsigned wanted, unsigned v)
 	return alarm >= ALARM_ANY || wanted == v;
 }
 
+static bool alarm_field_exists(uint8_t alarm, unsigned wanted, unsigned count)
+{
+	return alarm >= ALARM_ANY || wanted < count;
+}
+
 /*
  * The first second after @sec that matches the alarm, within a day; or
- * INT64_MAX. Steps by hours, then minutes, then seconds: at most 144.
+ * INT64_MAX. Steps by hours, then minutes, then seconds: some 200 at most,
+ * because a field that no clock shows is found out first.
  */
 static int64_t next_alarm(const struct cmos *c, int64_t sec)
 {
@@ -318,6 +324,10 @@ static int64_t next_alarm(const struct cmos *c, int64_t sec)
 	unsigned second = decode(c, c->ram[SECONDS_ALARM]);
 	int64_t t = sec + 1;
 
+	if (!alarm_field_exists(c->ram[HOURS_ALARM], hour, 24) ||
+	    !alarm_field_exists(c->ram[MINUTES_ALARM], minute, 60) ||
+	    !alarm_field_exists(c->ram[SECONDS_ALARM], second, 60))
+		return INT64_MAX;
 	while (t <= sec + SECONDS_PER_DAY) {
 		unsigned of_day = (unsigned)(t - floor_div(t, SECONDS_PER_DAY) *
 							 SECONDS_PER_DAY);
