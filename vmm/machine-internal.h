@@ -52,6 +52,7 @@ struct machine {
 	char why[256];
 };
 
+/** enum machine_want - bits of machine.requested; several may be set */
 enum machine_want {
 	WANT_RESET = 1 << 0,
 	WANT_POWEROFF = 1 << 1,
