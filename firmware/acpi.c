@@ -40,7 +40,8 @@ struct builder {
 /* Identifiers stand in tables without a NUL (ACPI 6.5 sec. 5.2.6). */
 static void put_text(uint8_t *at, const char *text)
 {
-	memcpy(at, text, strlen(text));
+	while (*text)
+		*at++ = (uint8_t)*text++;
 }
 
 static int place(struct builder *bl, size_t size, gpa_t *out, struct diag *d)
