@@ -119,8 +119,7 @@ struct arch {
 		      const struct host_caps *caps, struct diag *d);
 
 	/** @devices: fixed devices for @cfg; @out has room for 16; count */
-	unsigned (*devices)(const struct platform *p,
-			    const struct vm_config *cfg,
+	unsigned (*devices)(const struct vm_config *cfg,
 			    struct arch_device *out);
 
 	/** @host_config: fill the architecture's part of @out (the arrays it

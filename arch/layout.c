@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 const char *layout_cpus_key(const struct vm_config *cfg)
 {
@@ -98,4 +99,13 @@ int layout_check_memory(const struct vm_config *cfg,
 				 "bits",
 				 size, room, bits);
 	return 0;
+}
+
+unsigned layout_devices(struct arch_device *out, const struct vm_config *cfg,
+			const struct arch_device *all, unsigned count)
+{
+	unsigned skip = cfg->serial.mode == CHAR_OFF;
+
+	memcpy(out, all + skip, (count - skip) * sizeof(*out));
+	return count - skip;
 }

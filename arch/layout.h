@@ -9,10 +9,7 @@
 #ifndef ARCH_LAYOUT_H
 #define ARCH_LAYOUT_H
 
-#include "vmm/base/diag.h"
-#include "vmm/config.h"
-#include "vmm/host/host.h"
-#include "vmm/platform.h"
+#include "arch/arch.h"
 
 /** layout_mmio - [@base, @base + @size_bytes) of the memory bus */
 static inline struct plat_range layout_mmio(uint64_t base, uint64_t size_bytes)
@@ -60,5 +57,13 @@ unsigned layout_pa_bits(const struct vm_config *cfg, unsigned host_bits);
 int layout_check_memory(const struct vm_config *cfg,
 			const struct host_caps *caps, uint64_t room,
 			unsigned bits, struct diag *d);
+
+/**
+ * layout_devices - see struct arch.devices
+ * @all: @count devices, the first of which is the serial port; it is left out
+ *	with --serial off
+ */
+unsigned layout_devices(struct arch_device *out, const struct vm_config *cfg,
+			const struct arch_device *all, unsigned count);
 
 #endif

@@ -75,7 +75,7 @@ static int add_device(struct machine *m, const char *name,
 static int add_fixed_devices(struct machine *m, struct diag *d)
 {
 	struct arch_device fixed[16];
-	unsigned count = m->arch->devices(&m->platform, m->cfg, fixed);
+	unsigned count = m->arch->devices(m->cfg, fixed);
 	int err = 0;
 
 	for (unsigned i = 0; i < count && !err; i++) {

@@ -238,22 +238,14 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
-unsigned arm64_devices(const struct platform *p, const struct vm_config *cfg,
-		       struct arch_device *out)
+unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 {
-	static const struct arch_device uart = { "serial-pl011", PLAT_MMIO,
-						 ARM64_PL011_BASE,
-						 ARM64_SPI_PL011 };
-	static const struct arch_device fixed[] = {
+	static const struct arch_device all[] = {
+		{ "serial-pl011", PLAT_MMIO, ARM64_PL011_BASE,
+		  ARM64_SPI_PL011 },
 		{ "rtc-pl031", PLAT_MMIO, ARM64_PL031_BASE, ARM64_SPI_PL031 },
 		{ "gpio-pl061", PLAT_MMIO, ARM64_PL061_BASE, ARM64_SPI_PL061 },
 	};
-	unsigned n = 0;
 
-	(void)p;
-	if (cfg->serial.mode != CHAR_OFF)
-		out[n++] = uart;
-	for (unsigned i = 0; i < ARRAY_SIZE(fixed); i++)
-		out[n++] = fixed[i];
-	return n;
+	return layout_devices(out, cfg, all, ARRAY_SIZE(all));
 }

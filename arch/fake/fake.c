@@ -100,21 +100,16 @@ static int fake_layout(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
-static unsigned fake_devices(const struct platform *p,
-			     const struct vm_config *cfg,
+static unsigned fake_devices(const struct vm_config *cfg,
 			     struct arch_device *out)
 {
-	unsigned n = 0;
+	static const struct arch_device all[] = {
+		{ "serial-16550", PLAT_MMIO, FAKE_SERIAL_GPA, FAKE_PIN_SERIAL },
+		{ "gpio-pl061", PLAT_MMIO, FAKE_POWER_KEY_GPA,
+		  FAKE_PIN_POWER_KEY },
+	};
 
-	(void)p;
-	if (cfg->serial.mode != CHAR_OFF)
-		out[n++] = (struct arch_device){ "serial-16550", PLAT_MMIO,
-						 FAKE_SERIAL_GPA,
-						 FAKE_PIN_SERIAL };
-	out[n++] =
-		(struct arch_device){ "gpio-pl061", PLAT_MMIO,
-				      FAKE_POWER_KEY_GPA, FAKE_PIN_POWER_KEY };
-	return n;
+	return layout_devices(out, cfg, all, ARRAY_SIZE(all));
 }
 
 static int fake_host_config(const struct platform *p,

@@ -191,25 +191,16 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
-unsigned x86_devices(const struct platform *p, const struct vm_config *cfg,
-		     struct arch_device *out)
+unsigned x86_devices(const struct vm_config *cfg, struct arch_device *out)
 {
-	static const struct arch_device uart = { "serial-16550", PLAT_PIO,
-						 X86_SERIAL_PORT,
-						 X86_WIRE_SERIAL };
-	static const struct arch_device fixed[] = {
+	static const struct arch_device all[] = {
+		{ "serial-16550", PLAT_PIO, X86_SERIAL_PORT, X86_WIRE_SERIAL },
 		{ "rtc-cmos", PLAT_PIO, X86_RTC_PORT, X86_WIRE_RTC },
 		{ "acpi-pm", PLAT_PIO, X86_PM_PORT, ARCH_NO_PIN },
 		{ "ged", PLAT_PIO, 0, X86_WIRE_GED },
 	};
-	unsigned n = 0;
 
-	(void)p;
-	if (cfg->serial.mode != CHAR_OFF)
-		out[n++] = uart;
-	for (unsigned i = 0; i < ARRAY_SIZE(fixed); i++)
-		out[n++] = fixed[i];
-	return n;
+	return layout_devices(out, cfg, all, ARRAY_SIZE(all));
 }
 
 int x86_host_config(const struct platform *p, struct host_vm_config *out,

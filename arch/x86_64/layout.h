@@ -114,8 +114,7 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	       const struct host_caps *caps, struct diag *d);
 
 /** x86_devices - see struct arch.devices; pure */
-unsigned x86_devices(const struct platform *p, const struct vm_config *cfg,
-		     struct arch_device *out);
+unsigned x86_devices(const struct vm_config *cfg, struct arch_device *out);
 
 /** x86_host_config - see struct arch.host_config; @p is from x86_layout():
  * the array of APIC ids lies behind its CPUs */

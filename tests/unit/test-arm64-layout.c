@@ -323,15 +323,14 @@ END_TEST
 START_TEST(test_devices)
 {
 	struct vm_config cfg = config_of(1, MIB(64));
-	struct platform p = { 0 };
 	struct arch_device out[16];
 
-	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 3);
+	ck_assert_uint_eq(arm64_devices(&cfg, out), 3);
 	ck_assert_str_eq(out[0].cls, "serial-pl011");
 	ck_assert_uint_eq(out[0].base, 0x09000000);
 	ck_assert_uint_eq(out[0].pin, 1);
 	cfg.serial.mode = CHAR_OFF;
-	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 2);
+	ck_assert_uint_eq(arm64_devices(&cfg, out), 2);
 	ck_assert_str_eq(out[0].cls, "rtc-pl031");
 	ck_assert_str_eq(out[1].cls, "gpio-pl061");
 	ck_assert_uint_eq(out[1].pin, 7);

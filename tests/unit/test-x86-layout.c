@@ -116,7 +116,7 @@ START_TEST(test_wires)
 	unsigned n;
 
 	ck_assert_int_eq(layout(), 0);
-	n = arch_x86_64.devices(&p, &cfg, dev);
+	n = arch_x86_64.devices(&cfg, dev);
 	ck_assert_uint_eq(n, 4);
 	for (unsigned i = 0; i < n; i++) {
 		if (dev[i].pin == ARCH_NO_PIN)
@@ -133,7 +133,7 @@ START_TEST(test_wires)
 	for (unsigned i = 0; i < X86_VIRTIO_COUNT; i++)
 		ck_assert(!(used >> (p.virtio_mmio_pin + i) & 1));
 	cfg.serial.mode = CHAR_OFF;
-	ck_assert_uint_eq(arch_x86_64.devices(&p, &cfg, dev), 3);
+	ck_assert_uint_eq(arch_x86_64.devices(&cfg, dev), 3);
 	ck_assert_str_ne(dev[0].cls, "serial-16550");
 }
 END_TEST
