@@ -61,7 +61,4 @@ void chardev_winsize(const struct chardev *c, uint16_t *columns,
 /** chardev_pty_path - the pty's path for mode pty, else NULL */
 const char *chardev_pty_path(const struct chardev *c);
 
-/** chardev_restore_terminal - async-signal-safe: give the terminal back */
-void chardev_restore_terminal(void);
-
 #endif

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "vmm/base/types.h"
-#include "vmm/chardev.h"
 
 /*
  * SIG_YIELDS: only if the program has no handler of its own.
@@ -90,11 +89,6 @@ void terminal_restore(void)
 	if (atomic_exchange(&terminal.raw, false) && !terminal_background())
 		set_modes(&terminal.cooked);
 	errno = saved;
-}
-
-void chardev_restore_terminal(void)
-{
-	terminal_restore();
 }
 
 static const struct sigaction *action_before(int number)

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "vmm/chardev.h"
+#include "vmm/terminal.h"
 
 #include "tests/unit/suite.h"
 
@@ -630,7 +631,7 @@ START_TEST(terminal_is_raw_and_restored)
 	ck_assert_uint_eq(rows, 43);
 	chardev_free(c);
 	ck_assert(!is_raw(master));
-	chardev_restore_terminal();
+	terminal_restore();
 	close(master);
 }
 END_TEST
