@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 obj-y += devices/device.o devices/registry.o
+obj-y += devices/legacy/fixed.o devices/legacy/primecell.o \
+	devices/legacy/serial-16550.o devices/legacy/serial-pl011.o \
+	devices/legacy/rtc-cmos.o devices/legacy/rtc-pl031.o \
+	devices/legacy/gpio-pl061.o devices/legacy/acpi-pm.o \
+	devices/legacy/ged.o
 obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
-obj-y += devices/legacy/fixed.o devices/legacy/serial-16550.o
-obj-y += devices/legacy/primecell.o devices/legacy/serial-pl011.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o devices/virtio/virtio.o
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
-obj-y += devices/legacy/acpi-pm.o devices/legacy/ged.o \
-	devices/legacy/gpio-pl061.o devices/legacy/rtc-pl031.o \
-	devices/legacy/rtc-cmos.o

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* x86_64: Linux's bzImage, see bzimage.c */
+/* DOC: x86_64: Linux's bzImage, see bzimage.c */
 #ifndef ARCH_X86_64_BZIMAGE_H
 #define ARCH_X86_64_BZIMAGE_H
 

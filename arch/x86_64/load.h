@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* x86_64: kernel, initramfs, command line and tables into guest RAM */
+/* DOC: x86_64: kernel, initramfs, command line and tables into guest RAM */
 #ifndef ARCH_X86_64_LOAD_H
 #define ARCH_X86_64_LOAD_H
 

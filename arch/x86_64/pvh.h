@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* x86_64: ELF files with a PVH entry, see pvh.c */
+/* DOC: x86_64: ELF files with a PVH entry, see pvh.c */
 #ifndef ARCH_X86_64_PVH_H
 #define ARCH_X86_64_PVH_H
 

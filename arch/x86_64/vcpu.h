@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* x86_64: start state of vCPUs, see vcpu.c */
+/* DOC: x86_64: start state of vCPUs, see vcpu.c */
 #ifndef ARCH_X86_64_VCPU_H
 #define ARCH_X86_64_VCPU_H
 
