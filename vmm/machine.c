@@ -33,7 +33,7 @@ static bool wants_pvpanic(const struct vm_config *cfg)
 
 static const struct optional_device {
 	const char *cls;
-	bool (*wanted)(const struct vm_config *cfg); /* NULL: always */
+	bool (*wanted)(const struct vm_config *cfg); /* NULL: if built */
 } optional_devices[] = {
 	{ "virtio-rng", NULL },
 	{ "virtio-console", wants_console },
@@ -105,7 +105,8 @@ static int add_devices(struct machine *m, struct diag *d)
 	for (size_t i = 0; i < ARRAY_SIZE(optional_devices) && !err; i++) {
 		const struct optional_device *o = &optional_devices[i];
 
-		if (!o->wanted || o->wanted(m->cfg))
+		if (o->wanted ? o->wanted(m->cfg)
+			      : device_class_find(o->cls) != NULL)
 			err = add_device(m, o->cls, NULL, d);
 	}
 	for (unsigned i = 0; i < m->device_count && !err; i++)
