@@ -121,14 +121,15 @@ $(O)/.deps: $(SRC)/tests/deps $(SRC)/tests/hosts/packages
 include $(SRC)/tests/build.mk
 
 # ---- install ---------------------------------------------------------------
+# The program writes its own manual, so one for another ISA comes without.
 PREFIX ?= /usr/local
 DESTDIR ?=
 .PHONY: install
 install: $(B)/spandrel
 	$(Q)install -D -m 755 $(B)/spandrel $(DESTDIR)$(PREFIX)/bin/spandrel
+ifeq ($(ARCH),$(HOST_ARCH))
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
-ifeq ($(ARCH),$(HOST_ARCH))
 	$(Q)$(B)/spandrel --man >$(DESTDIR)$(PREFIX)/share/man/man1/spandrel.1
 	$(Q)$(B)/spandrel --completion bash \
 		>$(DESTDIR)$(PREFIX)/share/bash-completion/completions/spandrel
