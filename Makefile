@@ -75,7 +75,7 @@ include $(SRC)/vmm/build.mk $(SRC)/arch/build.mk $(SRC)/devices/build.mk \
 all: $(B)/spandrel
 
 $(B)/include/config/auto.conf: $(SRC)/Kconfig $(wildcard $(B)/.config) $(O)/.deps
-	$(Q)$(call kconf,kconfig-conf $(if $(wildcard $(B)/.config),--oldaskconfig,--alldefconfig)) </dev/null >/dev/null
+	$(Q)$(call kconf,kconfig-conf $(if $(wildcard $(B)/.config),--olddefconfig,--alldefconfig)) >/dev/null
 	$(Q)$(call kconf,kconfig-conf --silentoldconfig) >/dev/null && touch $@
 
 $(B)/%.o: %.c $(B)/include/config/auto.conf
