@@ -269,6 +269,8 @@ int machine_run(struct machine *m, enum machine_end *end, struct diag *d)
 		err = power_on(m, d);
 	if (err)
 		return err;
+	log_debug("%s: %u vCPUs, entry at 0x%llx", m->host->name,
+		  m->platform.cpu_enabled, (unsigned long long)m->boot.entry.v);
 	m->wake.ready = on_wake;
 	m->wake.opaque = m;
 	err = event_timer_init(&m->term_timer, m->loop, on_term_timeout, m);

@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/base/log.h"
 #include "vmm/machine-internal.h"
 
 #include "devices/pci/pci.h"
@@ -69,6 +70,7 @@ static int add_device(struct machine *m, const char *name,
 	if (err)
 		return diag_fail(d, -err, "cannot create %s", name);
 	m->device[m->device_count++] = dev;
+	log_debug("device %s: %s", id, name);
 	return 0;
 }
 
