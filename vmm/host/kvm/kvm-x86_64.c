@@ -95,7 +95,7 @@ int kvm_arch_after_vcpus(struct kvm_vm *vm, struct diag *d)
 
 void kvm_arch_release(struct kvm_vm *vm)
 {
-	(void)vm;
+	free(vm->cpuid);
 }
 
 bool kvm_arch_exit(struct kvm_vcpu *vcpu, enum host_event *event)
@@ -173,19 +173,37 @@ static struct kvm_cpuid2 *cpuid_buffer(void)
 			      X86_CPUID_MAX * sizeof(struct kvm_cpuid_entry2));
 }
 
-int kvm_arch_cpuid(struct host_vm *vm, struct x86_cpuid *out, struct diag *d)
+/* Ask KVM; *@out is malloc'ed. */
+static int ask_cpuid(int kvm_fd, struct x86_cpuid **out, struct diag *d)
 {
 	struct kvm_cpuid2 *c = cpuid_buffer();
+	struct x86_cpuid *found = calloc(1, sizeof(*found));
 	int err = 0;
 
-	if (!c)
-		return diag_fail(d, ENOMEM, "out of memory");
-	c->nent = X86_CPUID_MAX;
-	if (ioctl(kvm_vm_of(vm)->kvm_fd, KVM_GET_SUPPORTED_CPUID, c) < 0)
-		err = diag_errno(d, errno, "KVM_GET_SUPPORTED_CPUID");
-	else
-		cpuid_from_kvm(out, c);
+	if (!c || !found) {
+		err = diag_fail(d, ENOMEM, "out of memory");
+	} else {
+		c->nent = X86_CPUID_MAX;
+		if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, c) < 0)
+			err = diag_errno(d, errno, "KVM_GET_SUPPORTED_CPUID");
+	}
+	if (!err) {
+		cpuid_from_kvm(found, c);
+		*out = found;
+	} else {
+		free(found);
+	}
 	free(c);
+	return err;
+}
+
+int kvm_arch_cpuid(struct host_vm *base, struct x86_cpuid *out, struct diag *d)
+{
+	struct kvm_vm *vm = kvm_vm_of(base);
+	int err = vm->cpuid ? 0 : ask_cpuid(vm->kvm_fd, &vm->cpuid, d);
+
+	if (!err)
+		*out = *vm->cpuid;
 	return err;
 }
 

@@ -43,6 +43,7 @@ struct kvm_vcpu {
  * @route: MSI routes by number; flags KVM_ROUTE_FREE means unused
  * @route_end: one above the highest route ever used
  * @gic_fd, @its_fd: arm64 devices; -1 if none
+ * @cpuid: x86: what KVM supports, once it was asked; the same for all vCPUs
  */
 struct kvm_vm {
 	struct host_vm base;
@@ -54,6 +55,7 @@ struct kvm_vm {
 	uint32_t route_end, route_capacity;
 	struct kvm_vcpu *vcpu;
 	int gic_fd, its_fd;
+	struct x86_cpuid *cpuid;
 };
 
 /* ---- offered by kvm.c ---- */
