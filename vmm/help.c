@@ -86,20 +86,9 @@ static void help_option(FILE *out, const struct schema_option *o)
 		help_key(out, &o->key[i]);
 }
 
-static void help_schema(FILE *out, const struct schema *s)
+static void help_group(FILE *out, const char *group)
 {
-	const char *group = NULL;
-
-	for (unsigned i = 0; i < s->count; i++) {
-		const struct schema_option *o = &s->option[i];
-
-		if (!o->group)
-			continue;
-		if (!group || strcmp(group, o->group) != 0)
-			fprintf(out, "\n%s:\n", o->group);
-		group = o->group;
-		help_option(out, o);
-	}
+	fprintf(out, "\n%s:\n", group);
 }
 
 static void help_all(FILE *out)
@@ -112,8 +101,8 @@ static void help_all(FILE *out)
 		fprintf(out, "%*s", 11, "");
 		wrap(out, 11, 11, cli_verbs[i].doc);
 	}
-	help_schema(out, &vm_config_schema);
-	help_schema(out, &cli_schema);
+	schema_each(&vm_config_schema, out, help_group, help_option);
+	schema_each(&cli_schema, out, help_group, help_option);
 	fputs("\nSizes take K, M, G or T. Quotes or brackets protect commas: "
 	      "file=\"a,b\".\n\nExit status:\n",
 	      out);

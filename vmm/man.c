@@ -71,20 +71,9 @@ static void man_option(FILE *out, const struct schema_option *o)
 	fputs(".RE\n", out);
 }
 
-static void man_schema(FILE *out, const struct schema *s)
+static void man_group(FILE *out, const char *group)
 {
-	const char *group = NULL;
-
-	for (unsigned i = 0; i < s->count; i++) {
-		const struct schema_option *o = &s->option[i];
-
-		if (!o->group)
-			continue;
-		if (!group || strcmp(group, o->group) != 0)
-			fprintf(out, ".SS %s\n", o->group);
-		group = o->group;
-		man_option(out, o);
-	}
+	fprintf(out, ".SS %s\n", group);
 }
 
 static const char man_head[] =
@@ -137,8 +126,8 @@ void cli_man(FILE *out)
 			  cli_verbs[i].word ? cli_verbs[i].word : "", "",
 			  cli_verbs[i].doc, "");
 	fputs(".SH OPTIONS\n", out);
-	man_schema(out, &vm_config_schema);
-	man_schema(out, &cli_schema);
+	schema_each(&vm_config_schema, out, man_group, man_option);
+	schema_each(&cli_schema, out, man_group, man_option);
 	fputs(man_values, out);
 	fputs(".SH EXIT STATUS\n", out);
 	for (unsigned i = 0; i < CLI_EXITS; i++) {

@@ -859,3 +859,21 @@ int schema_check(const struct schema *s, const void *base, const char *arch,
 		ret = check_option(&s->option[i], base, arch, d);
 	return ret;
 }
+
+void schema_each(const struct schema *s, FILE *out,
+		 void (*heading)(FILE *out, const char *group),
+		 void (*option)(FILE *out, const struct schema_option *o))
+{
+	const char *group = NULL;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		const struct schema_option *o = &s->option[i];
+
+		if (!o->group)
+			continue;
+		if (!group || strcmp(group, o->group) != 0)
+			heading(out, o->group);
+		group = o->group;
+		option(out, o);
+	}
+}

@@ -198,6 +198,16 @@ const char *schema_text_value(const struct schema_key *k, char *buf);
  * "; " in front: "; 1 to 4096; default 1"; @buf as above; Return: @buf */
 const char *schema_text_limits(const struct schema_key *k, char *buf);
 
+/**
+ * schema_each - print the options that have a group, in their order
+ * @out: where to
+ * @heading: called with each group's name, before its first option
+ * @option: called with each option
+ */
+void schema_each(const struct schema *s, FILE *out,
+		 void (*heading)(FILE *out, const char *group),
+		 void (*option)(FILE *out, const struct schema_option *o));
+
 /** schema_takes_value - does the option have a value? */
 bool schema_takes_value(const struct schema_option *o);
 
