@@ -3,8 +3,9 @@
  * DOC: reading the command line
  *
  * Long options as --name VALUE and --name=VALUE, short ones as -v, -vv. Each
- * option once, except -v. A value that is itself the name of an option is
- * taken for a forgotten value; --name=VALUE passes it all the same.
+ * option once, except -v and those of which a machine can have several, which
+ * also take several values: --disk A B. A value that is itself the name of an
+ * option is taken for a forgotten value; --name=VALUE passes it all the same.
  */
 #include "vmm/cli.h"
 
@@ -86,36 +87,63 @@ static const struct schema_key man_key = { .type = SCHEMA_FLAG,
 #define ONE(k) .key = &(k), .key_count = 1, .since = "0.1"
 
 /* Without a group: not in --help. */
-static const struct schema_option options[] = {
-	{ .name = "out",
-	  .group = "Commands",
-	  ONE(out_key),
-	  .verbs = 1u << CLI_TABLES,
-	  .doc = "tables: directory for the files, made if missing" },
-	{ .name = "arch",
-	  .group = "Commands",
-	  ONE(arch_key),
-	  .verbs = 1u << CLI_TABLES,
-	  .doc = "tables: architecture; this machine's unless given" },
-	{ .name = "json",
-	  .group = "Commands",
-	  ONE(json_key),
-	  .verbs = 1u << CLI_DOCTOR,
-	  .doc = "doctor: print JSON" },
-	{ .name = "help",
-	  .letter = 'h',
-	  .group = "Commands",
-	  ONE(help_key),
-	  .verbs = CLI_ALL,
-	  .doc = "print this; --help OPTION: only that option" },
-	{ .name = "version",
-	  .letter = 'V',
-	  .group = "Commands",
-	  ONE(version_key),
-	  .verbs = CLI_ALL,
-	  .doc = "print the version" },
-	{ .name = "man", ONE(man_key), .verbs = CLI_ALL },
-	{ .name = "completion", ONE(shell_key), .verbs = CLI_ALL },
+static const struct schema_option out_option = {
+	.name = "out",
+	.group = "Commands",
+	ONE(out_key),
+	.verbs = 1u << CLI_TABLES,
+	.doc = "tables: directory for the files, made if missing",
+};
+
+static const struct schema_option arch_option = {
+	.name = "arch",
+	.group = "Commands",
+	ONE(arch_key),
+	.verbs = 1u << CLI_TABLES,
+	.doc = "tables: architecture; this machine's unless given",
+};
+
+static const struct schema_option json_option = {
+	.name = "json",
+	.group = "Commands",
+	ONE(json_key),
+	.verbs = 1u << CLI_DOCTOR,
+	.doc = "doctor: print JSON",
+};
+
+static const struct schema_option help_option = {
+	.name = "help",
+	.letter = 'h',
+	.group = "Commands",
+	ONE(help_key),
+	.verbs = CLI_ALL,
+	.doc = "print this; --help OPTION: only that option",
+};
+
+static const struct schema_option version_option = {
+	.name = "version",
+	.letter = 'V',
+	.group = "Commands",
+	ONE(version_key),
+	.verbs = CLI_ALL,
+	.doc = "print the version",
+};
+
+static const struct schema_option man_option = {
+	.name = "man",
+	ONE(man_key),
+	.verbs = CLI_ALL,
+};
+
+static const struct schema_option completion_option = {
+	.name = "completion",
+	ONE(shell_key),
+	.verbs = CLI_ALL,
+};
+
+static const struct schema_option *const options[] = {
+	&out_option,	 &arch_option, &json_option,	   &help_option,
+	&version_option, &man_option,  &completion_option,
 };
 
 const struct schema cli_schema = {
@@ -144,26 +172,35 @@ static const struct schema_option *find_option(const char *name, size_t len)
 	return o ? o : schema_find(&vm_config_schema, name, len);
 }
 
+/* Its place in the schema; the schema's count if it is not in there. */
+static unsigned index_in(const struct schema *s, const struct schema_option *o)
+{
+	unsigned i = 0;
+
+	while (i < s->count && s->option[i] != o)
+		i++;
+	return i;
+}
+
 static bool is_ours(const struct schema_option *o)
 {
-	return o >= options && o < options + ARRAY_SIZE(options);
+	return index_in(&cli_schema, o) < cli_schema.count;
 }
 
 static unsigned option_index(const struct schema_option *o)
 {
-	static_assert(ARRAY_SIZE(options) < SEEN_MAX / 2, "seen is 64 bits");
+	static_assert(ARRAY_SIZE(options) < SEEN_MAX / 4, "seen is 64 bits");
 	if (is_ours(o))
-		return (unsigned)(o - options);
-	return (unsigned)(ARRAY_SIZE(options) +
-			  (size_t)(o - vm_config_schema.option));
+		return index_in(&cli_schema, o);
+	return cli_schema.count + index_in(&vm_config_schema, o);
 }
 
 static void guess_option(struct schema_guess *g, const struct schema *s,
 			 const char *name, size_t len)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->option[i].group)
-			schema_guess(g, name, len, s->option[i].name);
+		if (s->option[i]->group)
+			schema_guess(g, name, len, s->option[i]->name);
 }
 
 int cli_refuse_option(const char *name, size_t len, struct diag *d)
@@ -186,6 +223,12 @@ static const char *verb_word(enum cli_verb verb)
 	return cli_verbs[verb].word ? cli_verbs[verb].word : "";
 }
 
+/* What stands where a value is expected, but is an option. */
+static bool is_option(const char *arg)
+{
+	return !strncmp(arg, "--", 2) && find_option(arg + 2, strlen(arg + 2));
+}
+
 /* The value of @o: behind "=", or the next argument. */
 static const char *take_value(struct parser *p, const struct schema_option *o,
 			      const char *given)
@@ -194,7 +237,7 @@ static const char *take_value(struct parser *p, const struct schema_option *o,
 
 	if (given || !schema_takes_value(o) || !next)
 		return given;
-	if (!strncmp(next, "--", 2) && find_option(next + 2, strlen(next + 2)))
+	if (is_option(next))
 		return NULL;
 	p->argv++;
 	return next;
@@ -205,6 +248,7 @@ static int take_option(struct parser *p, const struct schema_option *o,
 {
 	void *base = is_ours(o) ? (void *)p->cli : &p->cli->config;
 	uint64_t bit = 1ull << option_index(o);
+	int ret;
 
 	if (!(o->verbs & 1u << p->cli->verb))
 		return diag_fail(p->d, EINVAL,
@@ -213,10 +257,14 @@ static int take_option(struct parser *p, const struct schema_option *o,
 				 verb_word(p->cli->verb));
 	if (given && !schema_takes_value(o))
 		return diag_fail(p->d, EINVAL, "--%s takes no value", o->name);
-	if (p->seen & bit && o->key[0].type != SCHEMA_COUNT)
+	if (p->seen & bit && o->key[0].type != SCHEMA_COUNT && !o->most)
 		return diag_fail(p->d, EINVAL, "--%s: given twice", o->name);
 	p->seen |= bit;
-	return schema_parse(o, take_value(p, o, given), base, p->d);
+	ret = schema_parse(o, take_value(p, o, given), base, p->d);
+	/* --disk path=a path=b: an item each, as Cloud Hypervisor reads it. */
+	while (!ret && o->most > 1 && p->argv[0] && p->argv[0][0] != '-')
+		ret = schema_parse(o, *p->argv++, base, p->d);
+	return ret;
 }
 
 static int take_long(struct parser *p, const char *name)
@@ -233,8 +281,8 @@ static const struct schema_option *find_letter(const struct schema *s,
 					       char letter)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->option[i].letter == letter)
-			return &s->option[i];
+		if (s->option[i]->letter == letter)
+			return s->option[i];
 	return NULL;
 }
 
@@ -334,6 +382,8 @@ static const char *early_arch(const struct cli *cli, char **argv,
 
 static int check_machine(struct cli *cli, const char *arch, struct diag *d)
 {
+	int ret;
+
 	if (cli->verb == CLI_BOOT && !cli->config.kernel)
 		return diag_fail(d, EINVAL,
 				 "--kernel is missing: there is nothing to "
@@ -342,8 +392,8 @@ static int check_machine(struct cli *cli, const char *arch, struct diag *d)
 		return diag_fail(d, EINVAL,
 				 "--out is missing: which directory shall the "
 				 "tables go to");
-	vm_config_complete(&cli->config);
-	return vm_config_check(&cli->config, arch, d);
+	ret = vm_config_complete(&cli->config, d);
+	return ret ? ret : vm_config_check(&cli->config, arch, d);
 }
 
 static int finish(struct parser *p, const char *arch)
@@ -387,12 +437,12 @@ void cli_release(struct cli *cli)
 void cli_config_print(const struct vm_config *c, FILE *out)
 {
 	for (unsigned i = 0; i < vm_config_schema.count; i++) {
-		const struct schema_option *o = &vm_config_schema.option[i];
+		const struct schema_option *o = vm_config_schema.option[i];
 
-		if (!schema_is_set(o, c))
-			continue;
-		fprintf(out, " --%s%s", o->name,
-			schema_takes_value(o) ? " " : "");
-		schema_print(o, c, out);
+		for (unsigned j = 0; j < schema_count(o, c); j++) {
+			fprintf(out, " --%s%s", o->name,
+				schema_takes_value(o) ? " " : "");
+			schema_print(o, c, j, out);
+		}
 	}
 }

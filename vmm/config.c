@@ -16,18 +16,11 @@
 #include <sys/sysinfo.h>
 
 #include "vmm/base/log.h"
-#include "vmm/cli.h"
-#include "vmm/schema.h"
+#include "vmm/config-impl.h"
 
-#define AT(member)	offsetof(struct vm_config, member)
-#define CHOICES(words)	.choice = (words), .choice_count = ARRAY_SIZE(words)
-#define KEYS(keys)	.key = (keys), .key_count = ARRAY_SIZE(keys)
 #define GUEST_PAGE	KIB(4)
 #define VCPUS_MAX	4096
 #define ANY_PA_BITS_MAX 52
-#define SINCE		.since = "0.1"
-#define MACHINE		.verbs = CLI_MACHINE, SINCE
-#define RUN		.verbs = CLI_RUN, SINCE
 
 /* ---- words ---------------------------------------------------------------*/
 
@@ -292,93 +285,137 @@ static const struct schema_key verbose_keys[] = {
 
 /* ---- options -------------------------------------------------------------*/
 
-static const struct schema_option options[] = {
-	{ .name = "kernel",
-	  .group = "What to boot",
-	  KEYS(kernel_keys),
-	  .doc = "Linux kernel; x86_64: vmlinux or bzImage; arm64: Image, "
-		 "Image.gz or EFI zboot",
-	  MACHINE },
-	{ .name = "initramfs",
-	  .group = "What to boot",
-	  KEYS(initramfs_keys),
-	  .doc = "initial RAM file system, as the kernel gets it",
-	  MACHINE },
-	{ .name = "cmdline",
-	  .group = "What to boot",
-	  KEYS(cmdline_keys),
-	  .doc = "kernel command line",
-	  MACHINE },
-	{ .name = "cpus",
-	  .group = "CPUs and memory",
-	  .list = true,
-	  KEYS(cpus_keys),
-	  .later = "kvm_hyperv affinity core_scheduling profile",
-	  .doc = "virtual CPUs",
-	  MACHINE },
-	{ .name = "memory",
-	  .group = "CPUs and memory",
-	  .list = true,
-	  KEYS(memory_keys),
-	  .later = "hotplug_method hotplug_size hotplugged_size reserve",
-	  .doc = "guest RAM and how the host backs it",
-	  MACHINE },
-	{ .name = "serial",
-	  .group = "Devices",
-	  .list = true,
-	  .one_of = true,
-	  KEYS(serial_keys),
-	  .doc = "serial port: 16550 at 0x3f8 (x86_64), PL011 (arm64)",
-	  MACHINE },
-	{ .name = "console",
-	  .group = "Devices",
-	  .list = true,
-	  .one_of = true,
-	  KEYS(console_keys),
-	  .later = "iommu id pci_segment pci_device_id",
-	  .doc = "virtio console, hvc0 in Linux",
-	  MACHINE },
-	{ .name = "rng",
-	  .group = "Devices",
-	  .list = true,
-	  KEYS(rng_keys),
-	  .later = "iommu id pci_segment pci_device_id",
-	  .doc = "virtio entropy device, always present",
-	  MACHINE },
-	{ .name = "pvpanic",
-	  .group = "Devices",
-	  KEYS(pvpanic_keys),
-	  .doc = "device by which the guest's kernel reports its panic",
-	  MACHINE },
-	{ .name = "platform",
-	  .group = "Devices",
-	  .list = true,
-	  KEYS(platform_keys),
-	  .later = "num_pci_segments iommu_segments iommu_address_width "
-		   "iommufd iommufd_fd vfio_p2p_dma system_manufacturer "
-		   "system_product_name system_version system_serial_number "
-		   "system_uuid system_sku_number system_family "
-		   "chassis_asset_tag oem_strings serial_number uuid tdx "
-		   "sev_snp",
-	  .doc = "the machine around the devices",
-	  MACHINE },
-	{ .name = "hypervisor",
-	  .group = "Host",
-	  KEYS(hypervisor_keys),
-	  .doc = "what runs the guest; auto takes what this host offers, fake "
-		 "is an interpreter for tests",
-	  MACHINE },
-	{ .name = "log-file",
-	  .group = "Host",
-	  KEYS(log_file_keys),
-	  .doc = "append messages to this file instead of standard error",
-	  RUN },
-	{ .name = "verbose",
-	  .letter = 'v',
-	  .group = "Host",
-	  KEYS(verbose_keys),
-	  .doc = "log what happens; twice: for developers",
-	  MACHINE },
+static const struct schema_option kernel_option = {
+	.name = "kernel",
+	.group = "What to boot",
+	KEYS(kernel_keys),
+	.doc = "Linux kernel; x86_64: vmlinux or bzImage; arm64: Image, "
+	       "Image.gz or EFI zboot",
+	MACHINE,
+};
+
+static const struct schema_option initramfs_option = {
+	.name = "initramfs",
+	.group = "What to boot",
+	KEYS(initramfs_keys),
+	.doc = "initial RAM file system, as the kernel gets it",
+	MACHINE,
+};
+
+static const struct schema_option cmdline_option = {
+	.name = "cmdline",
+	.group = "What to boot",
+	KEYS(cmdline_keys),
+	.doc = "kernel command line",
+	MACHINE,
+};
+
+static const struct schema_option cpus_option = {
+	.name = "cpus",
+	.group = "CPUs and memory",
+	.list = true,
+	KEYS(cpus_keys),
+	.later = "kvm_hyperv affinity core_scheduling profile",
+	.doc = "virtual CPUs",
+	MACHINE,
+};
+
+static const struct schema_option memory_option = {
+	.name = "memory",
+	.group = "CPUs and memory",
+	.list = true,
+	KEYS(memory_keys),
+	.later = "hotplug_method hotplug_size hotplugged_size reserve",
+	.doc = "guest RAM and how the host backs it",
+	MACHINE,
+};
+
+static const struct schema_option serial_option = {
+	.name = "serial",
+	.group = "Devices",
+	.list = true,
+	.one_of = true,
+	KEYS(serial_keys),
+	.doc = "serial port: 16550 at 0x3f8 (x86_64), PL011 (arm64)",
+	MACHINE,
+};
+
+static const struct schema_option console_option = {
+	.name = "console",
+	.group = "Devices",
+	.list = true,
+	.one_of = true,
+	KEYS(console_keys),
+	.later = "iommu id pci_segment pci_device_id",
+	.doc = "virtio console, hvc0 in Linux",
+	MACHINE,
+};
+
+static const struct schema_option rng_option = {
+	.name = "rng",
+	.group = "Devices",
+	.list = true,
+	KEYS(rng_keys),
+	.later = "iommu id pci_segment pci_device_id",
+	.doc = "virtio entropy device, always present",
+	MACHINE,
+};
+
+static const struct schema_option pvpanic_option = {
+	.name = "pvpanic",
+	.group = "Devices",
+	KEYS(pvpanic_keys),
+	.doc = "device by which the guest's kernel reports its panic",
+	MACHINE,
+};
+
+static const struct schema_option platform_option = {
+	.name = "platform",
+	.group = "Devices",
+	.list = true,
+	KEYS(platform_keys),
+	.later = "num_pci_segments iommu_segments iommu_address_width "
+		 "iommufd iommufd_fd vfio_p2p_dma system_manufacturer "
+		 "system_product_name system_version system_serial_number "
+		 "system_uuid system_sku_number system_family "
+		 "chassis_asset_tag oem_strings serial_number uuid tdx "
+		 "sev_snp",
+	.doc = "the machine around the devices",
+	MACHINE,
+};
+
+static const struct schema_option hypervisor_option = {
+	.name = "hypervisor",
+	.group = "Host",
+	KEYS(hypervisor_keys),
+	.doc = "what runs the guest; auto takes what this host offers, fake "
+	       "is an interpreter for tests",
+	MACHINE,
+};
+
+static const struct schema_option log_file_option = {
+	.name = "log-file",
+	.group = "Host",
+	KEYS(log_file_keys),
+	.doc = "append messages to this file instead of standard error",
+	RUN,
+};
+
+static const struct schema_option verbose_option = {
+	.name = "verbose",
+	.letter = 'v',
+	.group = "Host",
+	KEYS(verbose_keys),
+	.doc = "log what happens; twice: for developers",
+	MACHINE,
+};
+
+static const struct schema_option *const options[] = {
+	&kernel_option,	  &initramfs_option,  &cmdline_option,
+	&cpus_option,	  &memory_option,     &serial_option,
+	&console_option,  &rng_option,	      &pvpanic_option,
+	&platform_option, &hypervisor_option, &log_file_option,
+	&verbose_option,
 };
 
 const struct schema vm_config_schema = {
@@ -404,10 +441,53 @@ void vm_config_release(struct vm_config *c)
 	schema_release(&vm_config_schema, c);
 }
 
-void vm_config_complete(struct vm_config *c)
+/* "__balloon": there is only one. */
+static bool fixed_id(const struct schema_option *o)
 {
+	return !strncmp(o->id_prefix, "__", 2);
+}
+
+/* Where item @index of @o has its id; NULL: the option has no devices. */
+static char **item_id(const struct schema_option *o, const struct vm_config *c,
+		      unsigned index)
+{
+	char *items = *(char *const *)((const char *)c + o->items_offset);
+
+	for (unsigned i = 0; o->id_prefix && i < o->key_count; i++)
+		if (o->key[i].name && !strcmp(o->key[i].name, "id"))
+			return (char **)(void *)(items + index * o->item_bytes +
+						 o->key[i].offset);
+	return NULL;
+}
+
+static int name_item(const struct schema_option *o, struct vm_config *c,
+		     unsigned index, struct diag *d)
+{
+	char **id = item_id(o, c, index);
+	int n;
+
+	if (!id || *id)
+		return 0;
+	n = fixed_id(o) ? asprintf(id, "%s", o->id_prefix)
+			: asprintf(id, "%s%u", o->id_prefix, index);
+	if (n >= 0)
+		return 0;
+	*id = NULL;
+	return diag_fail(d, ENOMEM, "out of memory");
+}
+
+int vm_config_complete(struct vm_config *c, struct diag *d)
+{
+	int ret = 0;
+
 	if (!c->cpus.max_vcpus)
 		c->cpus.max_vcpus = c->cpus.boot_vcpus;
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
+		for (unsigned j = 0; options[i]->id_prefix && !ret &&
+				     j < schema_count(options[i], c);
+		     j++)
+			ret = name_item(options[i], c, j, d);
+	return ret;
 }
 
 /* ---- rules between fields ------------------------------------------------*/
@@ -502,6 +582,58 @@ static int check_ports(const struct vm_config *c, struct diag *d)
 	return 0;
 }
 
+/* The item before (@option, @index) that is called @id too. */
+static const struct schema_option *same_id(const struct vm_config *c,
+					   unsigned option, unsigned index,
+					   const char *id)
+{
+	for (unsigned i = 0; i <= option; i++) {
+		const struct schema_option *o = options[i];
+		unsigned end = i == option ? index : schema_count(o, c);
+
+		for (unsigned j = 0; o->id_prefix && j < end; j++)
+			if (!strcmp(*item_id(o, c, j), id))
+				return o;
+	}
+	return NULL;
+}
+
+static int check_id(const struct vm_config *c, unsigned option, unsigned index,
+		    struct diag *d)
+{
+	const struct schema_option *o = options[option], *other;
+	const char *id = *item_id(o, c, index);
+
+	if (!strncmp(id, "__", 2) && strcmp(id, o->id_prefix) != 0)
+		return diag_fail(d, EINVAL,
+				 "--%s id=%.60s: names that begin with __ are "
+				 "the machine's own",
+				 o->name, id);
+	if (strlen(id) > CONFIG_ID_MAX)
+		return diag_fail(d, EINVAL,
+				 "--%s id=%.60s...: longer than %d characters",
+				 o->name, id, CONFIG_ID_MAX);
+	other = same_id(c, option, index, id);
+	if (other)
+		return diag_fail(d, EINVAL,
+				 "--%s id=%s: another --%s has this name "
+				 "already",
+				 o->name, id, other->name);
+	return 0;
+}
+
+static int check_ids(const struct vm_config *c, struct diag *d)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
+		for (unsigned j = 0; options[i]->id_prefix && !ret &&
+				     j < schema_count(options[i], c);
+		     j++)
+			ret = check_id(c, i, j, d);
+	return ret;
+}
+
 int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 {
 	int ret = schema_check(&vm_config_schema, c, arch, d);
@@ -512,6 +644,8 @@ int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 		ret = check_memory(&c->memory, d);
 	if (!ret)
 		ret = check_ports(c, d);
+	if (!ret)
+		ret = check_ids(c, d);
 	return ret;
 }
 

@@ -13,6 +13,24 @@
 #include "vmm/base/diag.h"
 #include "vmm/base/types.h"
 
+/** struct u32_list - numbers; @v is malloc'ed, @count of them */
+struct u32_list {
+	uint32_t *v;
+	unsigned count;
+};
+
+/** struct affinity - queue @index is served on one of the host's @cpus */
+struct affinity {
+	uint32_t index;
+	struct u32_list cpus;
+};
+
+/** struct affinity_list - @v is malloc'ed, @count of them */
+struct affinity_list {
+	struct affinity *v;
+	unsigned count;
+};
+
 /** enum char_mode - back end of a serial port or console */
 enum char_mode {
 	CHAR_OFF,
@@ -100,6 +118,9 @@ struct vm_config {
 	unsigned verbosity;
 };
 
+/** CONFIG_ID_MAX - most characters of a device's id */
+#define CONFIG_ID_MAX 63
+
 struct schema;
 
 /** vm_config_schema - every option and key of struct vm_config */
@@ -117,8 +138,9 @@ int vm_config_init(struct vm_config *c, const char *arch, struct diag *d);
 /** vm_config_release - free all strings; accepts a zeroed config */
 void vm_config_release(struct vm_config *c);
 
-/** vm_config_complete - fill in what follows from other fields: max_vcpus */
-void vm_config_complete(struct vm_config *c);
+/** vm_config_complete - fill in what follows from other fields: max_vcpus, ids
+ * of devices ("_disk0"). Return: 0 or -ENOMEM */
+int vm_config_complete(struct vm_config *c, struct diag *d);
 
 /**
  * vm_config_check - is this a machine? Every range, and the rules between

@@ -123,9 +123,9 @@ static bool help_verb(FILE *out, const char *topic)
 		fprintf(out, "spandrel %s\n", cli_verbs[i].usage);
 		wrap(out, 0, 0, cli_verbs[i].doc);
 		for (unsigned j = 0; j < cli_schema.count; j++)
-			if (cli_schema.option[j].verbs ==
+			if (cli_schema.option[j]->verbs ==
 			    1u << cli_verbs[i].verb)
-				help_option(out, &cli_schema.option[j]);
+				help_option(out, cli_schema.option[j]);
 		return true;
 	}
 	return false;

@@ -177,7 +177,7 @@ static void complete_schema(FILE *out, const struct schema *s,
 			    void (*each)(FILE *, const struct schema_option *))
 {
 	for (unsigned i = 0; i < s->count; i++)
-		each(out, &s->option[i]);
+		each(out, s->option[i]);
 }
 
 static void complete_name(FILE *out, const struct schema_option *o)

@@ -23,6 +23,7 @@ static_assert(sizeof(enum char_mode) == sizeof(unsigned), "enum size");
 #define SHOWN "%.100s"
 
 #define NAME_MAX_BYTES 32
+#define LIST_MAX       1024 /* numbers in one list: host CPUs, descriptors */
 
 static const char size_units[] = "KMGT";
 
@@ -75,10 +76,17 @@ static const char *choices_text(const struct schema_key *k, const char *comma,
 const char *schema_text_value(const struct schema_key *k, char *buf)
 {
 	static const char *const fixed[] = {
-		[SCHEMA_STRING] = "TEXT", [SCHEMA_PATH] = "FILE",
-		[SCHEMA_U32] = "N",	  [SCHEMA_SIZE] = "SIZE",
-		[SCHEMA_BOOL] = "on|off", [SCHEMA_TOPOLOGY] = "T:C:D:P",
-		[SCHEMA_FLAG] = "",	  [SCHEMA_COUNT] = "",
+		[SCHEMA_STRING] = "TEXT",
+		[SCHEMA_PATH] = "FILE",
+		[SCHEMA_U32] = "N",
+		[SCHEMA_SIZE] = "SIZE",
+		[SCHEMA_U64] = "N",
+		[SCHEMA_U32S] = "[N,...]",
+		[SCHEMA_AFFINITY] = "[N@[CPU,...],...]",
+		[SCHEMA_BOOL] = "on|off",
+		[SCHEMA_TOPOLOGY] = "T:C:D:P",
+		[SCHEMA_FLAG] = "",
+		[SCHEMA_COUNT] = "",
 	};
 	char words[SCHEMA_TEXT_BYTES];
 
@@ -97,10 +105,12 @@ static const char *range_text(const struct schema_key *k, char *buf)
 	char low[SCHEMA_TEXT_BYTES], high[SCHEMA_TEXT_BYTES];
 
 	buf[0] = '\0';
-	if (k->type == SCHEMA_U32)
+	if ((k->type == SCHEMA_U32 || k->type == SCHEMA_U32S ||
+	     k->type == SCHEMA_U64) &&
+	    k->max != UINT64_MAX)
 		snprintf(buf, SCHEMA_TEXT_BYTES, "%" PRIu64 " to %" PRIu64,
 			 k->min, k->max);
-	if (k->type == SCHEMA_SIZE)
+	if (k->type == SCHEMA_SIZE && k->max != UINT64_MAX)
 		snprintf(buf, SCHEMA_TEXT_BYTES, "%.40s to %.40s",
 			 size_text(k->min, low), size_text(k->max, high));
 	return buf;
@@ -124,13 +134,26 @@ static const char *must_text(const struct schema_key *k, char *buf)
 
 	switch (k->type) {
 	case SCHEMA_U32:
-		snprintf(buf, SCHEMA_TEXT_BYTES, "must be a number, %.100s",
+	case SCHEMA_U64:
+		range_text(k, part);
+		snprintf(buf, SCHEMA_TEXT_BYTES, "must be a number%s%.100s",
+			 part[0] ? ", " : "", part);
+		break;
+	case SCHEMA_U32S:
+		snprintf(buf, SCHEMA_TEXT_BYTES,
+			 "must be [LIST] of numbers, each %.80s",
 			 range_text(k, part));
 		break;
-	case SCHEMA_SIZE:
+	case SCHEMA_AFFINITY:
 		snprintf(buf, SCHEMA_TEXT_BYTES,
-			 "must be a size such as 512M, %.100s",
-			 range_text(k, part));
+			 "must be [QUEUE@[CPU,...],...], such as "
+			 "[0@[1,2],1@[3-5]]");
+		break;
+	case SCHEMA_SIZE:
+		range_text(k, part);
+		snprintf(buf, SCHEMA_TEXT_BYTES,
+			 "must be a size such as 512M%s%.100s",
+			 part[0] ? ", " : "", part);
 		break;
 	case SCHEMA_BOOL:
 		snprintf(buf, SCHEMA_TEXT_BYTES, "must be on or off");
@@ -416,10 +439,126 @@ static int set_number(const struct schema_option *o, const struct schema_key *k,
 		ok = read_number(&end, &v) && !*end;
 	if (!ok || v < k->min || v > k->max)
 		return refuse_value(o, k, value, d);
-	if (k->type == SCHEMA_SIZE)
+	if (k->type == SCHEMA_SIZE || k->type == SCHEMA_U64)
 		*(uint64_t *)field(base, k->offset) = v;
 	else
 		*(uint32_t *)field(base, k->offset) = (uint32_t)v;
+	return 0;
+}
+
+/* ---- lists of numbers ----------------------------------------------------*/
+
+static bool u32s_add(struct u32_list *list, uint32_t v)
+{
+	uint32_t *more;
+
+	if (list->count == LIST_MAX)
+		return false;
+	more = realloc(list->v, (list->count + 1) * sizeof(*more));
+	if (!more)
+		return false;
+	list->v = more;
+	list->v[list->count++] = v;
+	return true;
+}
+
+/* "1" or "[1,3-5]" from *@text on, each within [@min, @max]. */
+static bool read_u32s(const char **text, uint64_t min, uint64_t max,
+		      struct u32_list *out)
+{
+	bool bracket = **text == '[', more = true;
+	uint64_t first, last;
+
+	*text += bracket;
+	while (more) {
+		if (!read_number(text, &first))
+			return false;
+		last = first;
+		if (**text == '-' && ++*text && !read_number(text, &last))
+			return false;
+		if (first < min || last < first || last > max ||
+		    last - first >= LIST_MAX)
+			return false;
+		for (; first <= last; first++)
+			if (!u32s_add(out, (uint32_t)first))
+				return false;
+		more = bracket && **text == ',';
+		*text += more;
+	}
+	return !bracket || *(*text)++ == ']';
+}
+
+static void u32s_free(struct u32_list *list)
+{
+	free(list->v);
+	*list = (struct u32_list){ .v = NULL };
+}
+
+static int set_u32s(const struct schema_option *o, const struct schema_key *k,
+		    const char *value, void *base, struct diag *d)
+{
+	struct u32_list list = { .v = NULL };
+	const char *text = value;
+
+	if (!read_u32s(&text, k->min, k->max, &list) || *text) {
+		u32s_free(&list);
+		return refuse_value(o, k, value, d);
+	}
+	u32s_free(field(base, k->offset));
+	*(struct u32_list *)field(base, k->offset) = list;
+	return 0;
+}
+
+static void affinity_free(struct affinity_list *list)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		u32s_free(&list->v[i].cpus);
+	free(list->v);
+	*list = (struct affinity_list){ .v = NULL };
+}
+
+/* "N@[CPU,…]" from *@text on. */
+static bool read_affinity(const char **text, const struct schema_key *k,
+			  struct affinity_list *list)
+{
+	struct affinity *more, one = { .index = 0 };
+	uint64_t index;
+
+	if (list->count == LIST_MAX || !read_number(text, &index) ||
+	    index >= LIST_MAX || **text != '@')
+		return false;
+	++*text;
+	one.index = (uint32_t)index;
+	more = realloc(list->v, (list->count + 1) * sizeof(*more));
+	if (!more)
+		return false;
+	list->v = more;
+	if (!read_u32s(text, k->min, k->max, &one.cpus)) {
+		u32s_free(&one.cpus);
+		return false;
+	}
+	list->v[list->count++] = one;
+	return true;
+}
+
+static int set_affinity(const struct schema_option *o,
+			const struct schema_key *k, const char *value,
+			void *base, struct diag *d)
+{
+	struct affinity_list list = { .v = NULL };
+	const char *text = value;
+	bool ok = *text == '[';
+
+	while (ok && (*text == '[' || *text == ',')) {
+		text++;
+		ok = read_affinity(&text, k, &list);
+	}
+	if (!ok || strcmp(text, "]") != 0) {
+		affinity_free(&list);
+		return refuse_value(o, k, value, d);
+	}
+	affinity_free(field(base, k->offset));
+	*(struct affinity_list *)field(base, k->offset) = list;
 	return 0;
 }
 
@@ -449,8 +588,13 @@ static int set_value(const struct schema_option *o, const struct schema_key *k,
 	case SCHEMA_PATH:
 		return set_string(k, value, base, d);
 	case SCHEMA_U32:
+	case SCHEMA_U64:
 	case SCHEMA_SIZE:
 		return set_number(o, k, value, base, d);
+	case SCHEMA_U32S:
+		return set_u32s(o, k, value, base, d);
+	case SCHEMA_AFFINITY:
+		return set_affinity(o, k, value, base, d);
 	case SCHEMA_NAME:
 	case SCHEMA_ENUM:
 		return set_choice(o, k, value, base, d);
@@ -591,33 +735,15 @@ const struct schema_option *schema_find(const struct schema *s,
 					const char *name, size_t len)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		if (strlen(s->option[i].name) == len &&
-		    !memcmp(s->option[i].name, name, len))
-			return &s->option[i];
+		if (strlen(s->option[i]->name) == len &&
+		    !memcmp(s->option[i]->name, name, len))
+			return s->option[i];
 	return NULL;
-}
-
-int schema_parse(const struct schema_option *o, const char *value, void *base,
-		 struct diag *d)
-{
-	const struct schema_key *k = o->key;
-
-	if (schema_takes_value(o) && !value)
-		return diag_fail(d, EINVAL, "--%s needs a value", o->name);
-	if (o->list)
-		return parse_list(o, value, base, d);
-	if (value)
-		return set_value(o, k, value, base, d);
-	if (k->type == SCHEMA_FLAG)
-		*(bool *)field(base, k->offset) = true;
-	else
-		++*(unsigned *)field(base, k->offset);
-	return 0;
 }
 
 static bool elsewhere(const char *only, const char *arch)
 {
-	return only && strcmp(only, arch) != 0;
+	return only && arch && strcmp(only, arch) != 0;
 }
 
 static int preset_option(const struct schema_option *o, void *base,
@@ -637,34 +763,133 @@ static int preset_option(const struct schema_option *o, void *base,
 	return 0;
 }
 
+static unsigned item_count(const struct schema_option *o, const void *base)
+{
+	return *(const unsigned *)field_const(base, o->count_offset);
+}
+
+/* What the offsets of @o's keys are relative to. */
+static void *item(const struct schema_option *o, void *base, unsigned index)
+{
+	if (!o->most)
+		return base;
+	return *(char **)field(base, o->items_offset) + index * o->item_bytes;
+}
+
+static const void *item_const(const struct schema_option *o, const void *base,
+			      unsigned index)
+{
+	if (!o->most)
+		return base;
+	return *(const char *const *)field_const(base, o->items_offset) +
+	       index * o->item_bytes;
+}
+
+/* One more item, with its defaults. */
+static int add_item(const struct schema_option *o, void *base, struct diag *d)
+{
+	unsigned count = item_count(o, base);
+	char **items = field(base, o->items_offset), *more;
+
+	if (count == o->most && o->most == 1)
+		return diag_fail(d, EINVAL, "--%s: given twice", o->name);
+	if (count == o->most)
+		return diag_fail(d, EINVAL, "--%s: given more than %u times",
+				 o->name, o->most);
+	more = realloc(*items, (count + 1) * o->item_bytes);
+	if (!more)
+		return diag_fail(d, ENOMEM, "out of memory");
+	memset(more + count * o->item_bytes, 0, o->item_bytes);
+	*items = more;
+	*(unsigned *)field(base, o->count_offset) = count + 1;
+	return preset_option(o, item(o, base, count), NULL, d);
+}
+
+int schema_parse(const struct schema_option *o, const char *value, void *base,
+		 struct diag *d)
+{
+	const struct schema_key *k = o->key;
+	int ret;
+
+	if (schema_takes_value(o) && !value)
+		return diag_fail(d, EINVAL, "--%s needs a value", o->name);
+	if (o->most) {
+		ret = add_item(o, base, d);
+		if (ret)
+			return ret;
+		base = item(o, base, item_count(o, base) - 1);
+	}
+	if (o->list && value)
+		return parse_list(o, value, base, d);
+	if (value)
+		return set_value(o, k, value, base, d);
+	if (k->type == SCHEMA_FLAG)
+		*(bool *)field(base, k->offset) = true;
+	else
+		++*(unsigned *)field(base, k->offset);
+	return 0;
+}
+
 int schema_init(const struct schema *s, void *base, const char *arch,
 		struct diag *d)
 {
-	for (unsigned i = 0; i < s->count; i++) {
-		int ret = preset_option(&s->option[i], base, arch, d);
+	int ret = 0;
 
-		if (ret)
-			return ret;
-	}
-	return 0;
+	for (unsigned i = 0; i < s->count && !ret; i++)
+		if (!s->option[i]->most)
+			ret = preset_option(s->option[i], base, arch, d);
+	return ret;
 }
 
 static void release_key(const struct schema_key *k, void *base)
 {
-	char **text = field(base, k->offset);
+	void *f = field(base, k->offset);
 
-	if (k->type != SCHEMA_STRING && k->type != SCHEMA_PATH &&
-	    k->type != SCHEMA_NAME)
+	switch (k->type) {
+	case SCHEMA_STRING:
+	case SCHEMA_PATH:
+	case SCHEMA_NAME:
+		free(*(char **)f);
+		*(char **)f = NULL;
+		break;
+	case SCHEMA_U32S:
+		u32s_free(f);
+		break;
+	case SCHEMA_AFFINITY:
+		affinity_free(f);
+		break;
+	case SCHEMA_U32:
+	case SCHEMA_U64:
+	case SCHEMA_SIZE:
+	case SCHEMA_BOOL:
+	case SCHEMA_ENUM:
+	case SCHEMA_SET:
+	case SCHEMA_TOPOLOGY:
+	case SCHEMA_FLAG:
+	case SCHEMA_COUNT:
+		break;
+	}
+}
+
+static void release_option(const struct schema_option *o, void *base)
+{
+	unsigned count = o->most ? item_count(o, base) : 1;
+	char **items = field(base, o->items_offset);
+
+	for (unsigned i = 0; i < count; i++)
+		for (unsigned j = 0; j < o->key_count; j++)
+			release_key(&o->key[j], item(o, base, i));
+	if (!o->most)
 		return;
-	free(*text);
-	*text = NULL;
+	free(*items);
+	*items = NULL;
+	*(unsigned *)field(base, o->count_offset) = 0;
 }
 
 void schema_release(const struct schema *s, void *base)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		for (unsigned j = 0; j < s->option[i].key_count; j++)
-			release_key(&s->option[i].key[j], base);
+		release_option(s->option[i], base);
 }
 
 /* ---- from fields back to text --------------------------------------------*/
@@ -699,6 +924,22 @@ static const char *topology_text(const struct topology *t, char *buf)
 	return buf;
 }
 
+static void u32s_print(const struct u32_list *list, FILE *out)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		fprintf(out, "%s%" PRIu32, i ? "," : "[", list->v[i]);
+	fputc(']', out);
+}
+
+static void affinity_print(const struct affinity_list *list, FILE *out)
+{
+	for (unsigned i = 0; i < list->count; i++) {
+		fprintf(out, "%s%" PRIu32 "@", i ? "," : "[", list->v[i].index);
+		u32s_print(&list->v[i].cpus, out);
+	}
+	fputc(']', out);
+}
+
 static const char *enum_text(const struct schema_key *k, unsigned value)
 {
 	for (unsigned i = 0; i < k->choice_count; i++)
@@ -723,9 +964,17 @@ static const char *field_text(const struct schema_key *k, const void *base,
 		v = *(const uint32_t *)f;
 		snprintf(buf, SCHEMA_TEXT_BYTES, "%" PRIu32, v);
 		return k->optional && !v ? NULL : buf;
+	case SCHEMA_U64:
+		snprintf(buf, SCHEMA_TEXT_BYTES, "%" PRIu64,
+			 *(const uint64_t *)f);
+		return k->optional && !*(const uint64_t *)f ? NULL : buf;
 	case SCHEMA_SIZE:
 		size_text(*(const uint64_t *)f, buf);
 		return k->optional && !*(const uint64_t *)f ? NULL : buf;
+	case SCHEMA_U32S:
+		return ((const struct u32_list *)f)->count ? "" : NULL;
+	case SCHEMA_AFFINITY:
+		return ((const struct affinity_list *)f)->count ? "" : NULL;
 	case SCHEMA_BOOL:
 		return *(const bool *)f ? "on" : "off";
 	case SCHEMA_ENUM:
@@ -742,34 +991,49 @@ static const char *field_text(const struct schema_key *k, const void *base,
 	return NULL;
 }
 
-bool schema_is_set(const struct schema_option *o, const void *base)
+unsigned schema_count(const struct schema_option *o, const void *base)
 {
 	char buf[SCHEMA_TEXT_BYTES];
 
+	if (o->most)
+		return item_count(o, base);
 	for (unsigned i = 0; i < o->key_count; i++)
 		if (field_text(&o->key[i], base, buf))
-			return true;
-	return false;
+			return 1;
+	return 0;
 }
 
-void schema_print(const struct schema_option *o, const void *base, FILE *out)
+static void print_value(const struct schema_option *o,
+			const struct schema_key *k, const void *base,
+			const char *text, FILE *out)
+{
+	const char *quote = "";
+
+	if (k->type == SCHEMA_U32S)
+		u32s_print(field_const(base, k->offset), out);
+	else if (k->type == SCHEMA_AFFINITY)
+		affinity_print(field_const(base, k->offset), out);
+	if (o->list && k->type != SCHEMA_SET && text[strcspn(text, ",[]")])
+		quote = "\"";
+	fprintf(out, "%s%s%s", quote, text, quote);
+}
+
+void schema_print(const struct schema_option *o, const void *base,
+		  unsigned index, FILE *out)
 {
 	bool any = false;
 
+	base = item_const(o, base, index);
 	for (unsigned i = 0; i < o->key_count; i++) {
 		const struct schema_key *k = &o->key[i];
 		char buf[SCHEMA_TEXT_BYTES];
 		const char *text = field_text(k, base, buf);
-		const char *quote = "";
 
 		if (!text)
 			continue;
-		if (o->list && k->type != SCHEMA_SET &&
-		    text[strcspn(text, ",[]")])
-			quote = "\"";
-		fprintf(out, "%s%s%s%s%s%s", any ? "," : "",
-			k->name ? k->name : "", k->name ? "=" : "", quote, text,
-			quote);
+		fprintf(out, "%s%s%s", any ? "," : "", k->name ? k->name : "",
+			k->name ? "=" : "");
+		print_value(o, k, base, text, out);
 		any = true;
 	}
 }
@@ -786,7 +1050,7 @@ static int check_range(const struct schema_option *o,
 
 	if (k->type == SCHEMA_U32)
 		v = *(const uint32_t *)f;
-	else if (k->type == SCHEMA_SIZE)
+	else if (k->type == SCHEMA_SIZE || k->type == SCHEMA_U64)
 		v = *(const uint64_t *)f;
 	else
 		return 0;
@@ -837,8 +1101,8 @@ static int check_arch(const struct schema_option *o, const struct schema_key *k,
 	return refuse_arch(o, k, field_text(k, base, buf), k->arch, arch, d);
 }
 
-static int check_option(const struct schema_option *o, const void *base,
-			const char *arch, struct diag *d)
+static int check_item(const struct schema_option *o, const void *base,
+		      const char *arch, struct diag *d)
 {
 	int ret = 0;
 
@@ -850,13 +1114,24 @@ static int check_option(const struct schema_option *o, const void *base,
 	return ret;
 }
 
+static int check_option(const struct schema_option *o, const void *base,
+			const char *arch, struct diag *d)
+{
+	unsigned count = o->most ? item_count(o, base) : 1;
+	int ret = 0;
+
+	for (unsigned i = 0; i < count && !ret; i++)
+		ret = check_item(o, item_const(o, base, i), arch, d);
+	return ret;
+}
+
 int schema_check(const struct schema *s, const void *base, const char *arch,
 		 struct diag *d)
 {
 	int ret = 0;
 
 	for (unsigned i = 0; i < s->count && !ret; i++)
-		ret = check_option(&s->option[i], base, arch, d);
+		ret = check_option(s->option[i], base, arch, d);
 	return ret;
 }
 
@@ -867,7 +1142,7 @@ void schema_each(const struct schema *s, FILE *out,
 	const char *group = NULL;
 
 	for (unsigned i = 0; i < s->count; i++) {
-		const struct schema_option *o = &s->option[i];
+		const struct schema_option *o = s->option[i];
 
 		if (!o->group)
 			continue;

@@ -29,12 +29,15 @@ enum schema_type {
 	SCHEMA_PATH,	 /* char *: the name of a file */
 	SCHEMA_NAME,	 /* char *: the name of one of the choices */
 	SCHEMA_U32,	 /* uint32_t */
+	SCHEMA_U64,	 /* uint64_t: a count */
 	SCHEMA_SIZE,	 /* uint64_t: bytes */
 	SCHEMA_BOOL,	 /* bool: on or off */
 	SCHEMA_ENUM,	 /* an enum: value of one of the choices */
 	SCHEMA_SET,	 /* a or [a,b]: each choice's value is the offset of
 			  * a bool */
 	SCHEMA_TOPOLOGY, /* struct topology: four numbers with : between */
+	SCHEMA_U32S,	 /* struct u32_list: 1 or [1,3-5] */
+	SCHEMA_AFFINITY, /* struct affinity_list: [0@[1,2],1@[3-5]] */
 	SCHEMA_FLAG,	 /* bool: an option without value */
 	SCHEMA_COUNT,	 /* unsigned: how often the option was given */
 };
@@ -61,8 +64,9 @@ struct schema_choice {
  * @arch: works only on this architecture; elsewhere there is no default, and
  *	only 0, off or auto is accepted
  * @offset: of the field in the config struct
- * @min, @max: limits of SCHEMA_U32 and SCHEMA_SIZE; @optional: 0, which
- *	cannot be given, means that nothing was given
+ * @min, @max: limits of SCHEMA_U32, SCHEMA_U64 and SCHEMA_SIZE and of each
+ *	number of the lists; @optional: 0, which cannot be given, means that
+ *	nothing was given
  * @preset: default, written as a user would; NULL: 0, off, nothing
  * @choice, @choice_count: words for SCHEMA_ENUM, SCHEMA_NAME, SCHEMA_SET
  * @selects, @selects_offset: giving this key also sets the enum at
@@ -92,6 +96,14 @@ struct schema_key {
  * @key, @key_count: fields; exactly one unless @list
  * @list: the value is a list of elements
  * @one_of: a list of exactly one element
+ * @most: the option can be given that often, each time for an item of its own
+ *	(a disk, a network card); 0: it has no items. @key offsets are then
+ *	relative to the item, and a default that depends on the architecture
+ *	is not possible
+ * @id_prefix: what its items are called without a key "id": with their number
+ *	behind it, except after "__"; NULL: they are no devices
+ * @items_offset, @count_offset: where the config struct has the pointer to the
+ *	items (malloc'ed) and their number (unsigned); @item_bytes: of one
  * @verbs: mask of enum cli_verb that know it (1 << verb)
  * @later: keys, separated by spaces, that are known but not supported yet
  * @doc, @since: as in struct schema_key
@@ -106,11 +118,14 @@ struct schema_option {
 	unsigned verbs;
 	char letter;
 	bool list, one_of;
+	unsigned most;
+	const char *id_prefix;
+	size_t items_offset, count_offset, item_bytes;
 };
 
 /** struct schema - a table of options for one config struct */
 struct schema {
-	const struct schema_option *option;
+	const struct schema_option *const *option;
 	unsigned count;
 };
 
@@ -146,8 +161,8 @@ const struct schema_option *schema_find(const struct schema *s,
  * @base: the config struct
  * @d: names option, key, value and the limit or the nearest key
  *
- * Return: 0, -EINVAL, or -ENOMEM. On failure some fields may have been set;
- * @base can still be released.
+ * An option with items gets one more. Return: 0, -EINVAL, or -ENOMEM. On
+ * failure some fields may have been set; @base can still be released.
  */
 int schema_parse(const struct schema_option *o, const char *value, void *base,
 		 struct diag *d);
@@ -162,16 +177,19 @@ int schema_parse(const struct schema_option *o, const char *value, void *base,
 int schema_check(const struct schema *s, const void *base, const char *arch,
 		 struct diag *d);
 
-/** schema_is_set - does any field of the option hold something to print? */
-bool schema_is_set(const struct schema_option *o, const void *base);
+/** schema_count - how often the option would be given: its items, or 1 if any
+ * field of it holds something to print */
+unsigned schema_count(const struct schema_option *o, const void *base);
 
 /**
  * schema_print - the value of one option as a user would give it, with all
  * its fields, without "--name "
+ * @index: which item, below schema_count(); 0 for options without items
  *
  * schema_parse() of the text gives the same fields again.
  */
-void schema_print(const struct schema_option *o, const void *base, FILE *out);
+void schema_print(const struct schema_option *o, const void *base,
+		  unsigned index, FILE *out);
 
 /** schema_listed - is @word one of the space-separated words of @list? */
 bool schema_listed(const char *list, const char *word, size_t len);

@@ -23,7 +23,10 @@ static char *printed(const struct schema_option *o, const void *base)
 	FILE *f = open_memstream(&text, &size);
 
 	CHECK(f);
-	schema_print(o, base, f);
+	for (unsigned i = 0; i < schema_count(o, base); i++) {
+		fputs(i ? "\n" : "", f);
+		schema_print(o, base, i, f);
+	}
 	CHECK(!fclose(f));
 	return text;
 }
@@ -33,14 +36,17 @@ static void check_again(const struct schema_option *o,
 {
 	struct diag d = DIAG_INIT;
 	struct vm_config again;
-	char *first, *second;
+	char *first, *second, *copy, *line, *rest;
 
 	CHECK(!vm_config_init(&again, "x86_64", &d));
 	first = printed(o, c);
-	if (*first)
-		CHECK(!schema_parse(o, first, &again, &d));
+	rest = copy = strdup(first);
+	CHECK(copy);
+	while (*first && (line = strsep(&rest, "\n")))
+		CHECK(!schema_parse(o, line, &again, &d));
 	second = printed(o, &again);
 	CHECK(!*first || !strcmp(first, second));
+	free(copy);
 	free(first);
 	free(second);
 	vm_config_release(&again);
@@ -54,8 +60,8 @@ static void check_accepted(const struct cli *cli)
 		return;
 	CHECK(!vm_config_check(&cli->config, cli->arch, &d));
 	for (unsigned i = 0; i < vm_config_schema.count; i++)
-		if (schema_takes_value(&vm_config_schema.option[i]))
-			check_again(&vm_config_schema.option[i], &cli->config);
+		if (schema_takes_value(vm_config_schema.option[i]))
+			check_again(vm_config_schema.option[i], &cli->config);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

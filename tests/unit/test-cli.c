@@ -292,7 +292,7 @@ static void check_words(const char *text, const char *what,
 static void check_schema(const struct schema *s, char *text, const char *what)
 {
 	for (unsigned i = 0; i < s->count; i++) {
-		const struct schema_option *o = &s->option[i];
+		const struct schema_option *o = s->option[i];
 		char name[64];
 
 		if (!o->group)

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: how the options of struct vm_config are described
+ *
+ * config.c has the machine's own options, the list of all, and the rules
+ * between them. A family of devices has a file of its own, config-NAME.c, with
+ * the option (its keys, its item struct from config.h) and the rules inside
+ * an item. Included by vmm/config*.c only.
+ */
+#ifndef VMM_CONFIG_IMPL_H
+#define VMM_CONFIG_IMPL_H
+
+#include "vmm/cli.h"
+#include "vmm/config.h"
+#include "vmm/schema.h"
+
+/* A field of struct vm_config, or of an item. */
+#define AT(member)	      offsetof(struct vm_config, member)
+#define ITEM_AT(type, member) offsetof(struct type, member)
+#define CHOICES(words)	      .choice = (words), .choice_count = ARRAY_SIZE(words)
+#define KEYS(keys)	      .key = (keys), .key_count = ARRAY_SIZE(keys)
+#define SINCE		      .since = "0.1"
+#define MACHINE		      .verbs = CLI_MACHINE, SINCE
+#define RUN		      .verbs = CLI_RUN, SINCE
+
+/* The option makes items: vm_config.@list, a @type each, at most @times. */
+#define ITEMS(list, number, type, times)                         \
+	.list = true, .most = (times), .items_offset = AT(list), \
+	.count_offset = AT(number), .item_bytes = sizeof(struct type)
+
+/* The key that every device has; the item struct has a char *id. */
+#define ID_KEY(type)                                                           \
+	{                                                                      \
+		.name = "id", .type = SCHEMA_STRING,                           \
+		.offset = ITEM_AT(type, id),                                   \
+		.doc = "name of the device for the API and in messages", SINCE \
+	}
+
+/* What Cloud Hypervisor's devices have and ours do not yet. */
+#define LATER_DEVICE "iommu pci_segment pci_device_id"
+
+#endif
