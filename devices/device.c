@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 int device_new(struct device **out, const struct device_class *cls,
-	       const char *id, const struct device_env *env,
+	       const char *id, const void *item, const struct device_env *env,
 	       const struct device_place *place, struct diag *d)
 {
 	struct device *dev = calloc(1, cls->size_bytes);
@@ -17,6 +17,7 @@ int device_new(struct device **out, const struct device_class *cls,
 		return diag_fail(d, ENOMEM, "out of memory");
 	dev->cls = cls;
 	dev->env = env;
+	dev->item = item;
 	snprintf(dev->id, sizeof(dev->id), "%s", id);
 	err = cls->realize(dev, place, d);
 	if (err) {

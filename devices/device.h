@@ -102,23 +102,29 @@ struct device_class {
 	void (*power_button)(struct device *dev);
 };
 
-/** struct device - first member of every device; @id as in vm.info: "__rng",
- * "__serial" */
+/**
+ * struct device - first member of every device
+ * @id: as in vm.info: "__rng", "_disk0"
+ * @item: its part of the configuration (struct disk_config, …), which outlives
+ *	it; NULL for devices that have none of their own
+ */
 struct device {
 	const struct device_class *cls;
 	const struct device_env *env;
-	char id[32];
+	const void *item;
+	char id[CONFIG_ID_MAX + 1];
 };
 
 /**
  * device_new - allocate and realize
  * @out: receives the device; untouched on failure
+ * @item: see struct device
  * @place: NULL for devices that find their own place (PCI, virtio)
  *
  * Return: 0 or -errno with @d.
  */
 int device_new(struct device **out, const struct device_class *cls,
-	       const char *id, const struct device_env *env,
+	       const char *id, const void *item, const struct device_env *env,
 	       const struct device_place *place, struct diag *d);
 
 /** device_free - unrealize and free; accepts NULL */

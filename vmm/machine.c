@@ -5,7 +5,7 @@
  * Devices are created in a fixed order, so that PCI slots and virtio-mmio
  * slots, and with them every name inside the guest, depend on the
  * configuration only: fixed devices of the architecture, PCI host bridge,
- * then optional devices in the order of the table below.
+ * then what the options ask for in the order of the table below.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,24 +22,67 @@
 
 /* ---- devices ------------------------------------------------------------ */
 
-static bool wants_console(const struct vm_config *cfg)
+static unsigned count_one(const struct vm_config *cfg)
+{
+	(void)cfg;
+	return 1;
+}
+
+static unsigned count_console(const struct vm_config *cfg)
 {
 	return cfg->console.mode != CHAR_OFF;
 }
 
-static bool wants_pvpanic(const struct vm_config *cfg)
+static unsigned count_pvpanic(const struct vm_config *cfg)
 {
 	return cfg->pvpanic;
 }
 
-static const struct optional_device {
+/**
+ * struct device_rule - devices that a configuration asks for
+ * @cls: their class
+ * @optional: a build without the class just has none
+ * @count: how many; NULL: as many as there are items
+ * @items, @item_count: where struct vm_config has the pointer to the items and
+ *	their number; @item_bytes: of one; 0: it has none
+ * @id: offset of the id in an item
+ */
+struct device_rule {
 	const char *cls;
-	bool (*wanted)(const struct vm_config *cfg); /* NULL: if built */
-} optional_devices[] = {
-	{ "virtio-rng", NULL },
-	{ "virtio-console", wants_console },
-	{ "pvpanic", wants_pvpanic },
+	bool optional;
+	unsigned (*count)(const struct vm_config *cfg);
+	size_t items, item_count, item_bytes, id;
 };
+
+/* The items of an option: EACH(disks, disk_count, struct disk_config). */
+#define EACH(list, number, type)                          \
+	.items = offsetof(struct vm_config, list),        \
+	.item_count = offsetof(struct vm_config, number), \
+	.item_bytes = sizeof(type), .id = offsetof(type, id)
+
+static const struct device_rule device_rules[] = {
+	{ "virtio-rng", .optional = true, .count = count_one },
+	{ "virtio-console", .count = count_console },
+	{ "pvpanic", .count = count_pvpanic },
+};
+
+static unsigned rule_count(const struct device_rule *r,
+			   const struct vm_config *cfg)
+{
+	if (r->count)
+		return r->count(cfg);
+	return *(const unsigned *)(const void *)((const char *)cfg +
+						 r->item_count);
+}
+
+/* NULL for devices that have no item of their own. */
+static const char *rule_item(const struct device_rule *r,
+			     const struct vm_config *cfg, unsigned index)
+{
+	const char *const *items = (const void *)((const char *)cfg + r->items);
+
+	return r->item_bytes ? *items + index * r->item_bytes : NULL;
+}
 
 /* "virtio-rng" -> "__rng", "serial-16550" -> "__serial": the fixed ids that
  * Cloud Hypervisor's clients know. */
@@ -50,11 +93,12 @@ static void device_id(const char *cls, char *id, size_t size_bytes)
 	snprintf(id, size_bytes, "__%.*s", (int)strcspn(from, "-"), from);
 }
 
-static int add_device(struct machine *m, const char *name,
-		      const struct device_place *place, struct diag *d)
+static int add_device(struct machine *m, const char *name, const char *id,
+		      const void *item, const struct device_place *place,
+		      struct diag *d)
 {
 	const struct device_class *cls = device_class_find(name);
-	char id[sizeof(((struct device *)0)->id)];
+	char fixed_id[sizeof(((struct device *)0)->id)];
 	struct device *dev;
 	int err;
 
@@ -65,13 +109,35 @@ static int add_device(struct machine *m, const char *name,
 	if (m->device_count == ARRAY_SIZE(m->device))
 		return diag_fail(d, ENOSPC, "more than %zu devices",
 				 ARRAY_SIZE(m->device));
-	device_id(name, id, sizeof(id));
-	err = device_new(&dev, cls, id, &m->env, place, d);
+	if (!id) {
+		device_id(name, fixed_id, sizeof(fixed_id));
+		id = fixed_id;
+	}
+	err = device_new(&dev, cls, id, item, &m->env, place, d);
 	if (err)
 		return diag_fail(d, -err, "cannot create %s", name);
 	m->device[m->device_count++] = dev;
 	log_debug("device %s: %s", id, name);
 	return 0;
+}
+
+static int add_by_rule(struct machine *m, const struct device_rule *r,
+		       struct diag *d)
+{
+	unsigned count = rule_count(r, m->cfg);
+	int err = 0;
+
+	if (r->optional && !device_class_find(r->cls))
+		return 0;
+	for (unsigned i = 0; i < count && !err; i++) {
+		const char *item = rule_item(r, m->cfg, i);
+		const char *id =
+			item ? *(char *const *)(const void *)(item + r->id)
+			     : NULL;
+
+		err = add_device(m, r->cls, id, item, NULL, d);
+	}
+	return err;
 }
 
 static int add_fixed_devices(struct machine *m, struct diag *d)
@@ -89,7 +155,7 @@ static int add_fixed_devices(struct machine *m, struct diag *d)
 
 		if (fixed[i].pin != ARCH_NO_PIN)
 			place.wire.sink = &m->irqchip.sink;
-		err = add_device(m, fixed[i].cls, &place, d);
+		err = add_device(m, fixed[i].cls, NULL, NULL, &place, d);
 	}
 	return err;
 }
@@ -99,18 +165,13 @@ static int add_devices(struct machine *m, struct diag *d)
 	int err = add_fixed_devices(m, d);
 
 	if (!err && m->platform.pci.present) {
-		err = add_device(m, "pci-host", NULL, d);
+		err = add_device(m, "pci-host", NULL, NULL, NULL, d);
 		if (!err)
 			m->env.pci =
 				pci_host_root(m->device[m->device_count - 1]);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(optional_devices) && !err; i++) {
-		const struct optional_device *o = &optional_devices[i];
-
-		if (o->wanted ? o->wanted(m->cfg)
-			      : device_class_find(o->cls) != NULL)
-			err = add_device(m, o->cls, NULL, d);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(device_rules) && !err; i++)
+		err = add_by_rule(m, &device_rules[i], d);
 	for (unsigned i = 0; i < m->device_count && !err; i++)
 		if (m->device[i]->cls->describe)
 			err = m->device[i]->cls->describe(m->device[i],

@@ -234,8 +234,8 @@ START_TEST(rng_source_missing)
 
 	bed_open(&bed, TRANSPORT_PCI, false);
 	bed.config.rng.src = path;
-	ck_assert_int_eq(device_new(&none, &virtio_rng_class, "_rng", &bed.env,
-				    NULL, &d),
+	ck_assert_int_eq(device_new(&none, &virtio_rng_class, "_rng", NULL,
+				    &bed.env, NULL, &d),
 			 -ENOENT);
 	diag_format(&d, why, sizeof(why));
 	ck_assert_ptr_nonnull(strstr(why, "--rng src="));

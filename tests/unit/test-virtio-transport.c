@@ -117,7 +117,8 @@ static void begin(int i)
 	memset(&bed, 0, sizeof(bed));
 	bed_open(&bed, i & 1 ? TRANSPORT_MMIO : TRANSPORT_PCI, i & 2);
 	ck_assert_int_eq(
-		device_new(&dev, &toy_class, "_toy", &bed.env, NULL, &d), 0);
+		device_new(&dev, &toy_class, "_toy", NULL, &bed.env, NULL, &d),
+		0);
 	dev->cls->reset(dev);
 	toy = container_of(dev, struct toy, vd.dev);
 	drv_find(&drv, &bed, dev, i & 1 ? 0 : 1);
@@ -888,12 +889,12 @@ START_TEST(mmio_slots)
 	begin(1);
 	p = bed.platform;
 	for (unsigned i = 1; i < 8; i++)
-		ck_assert_int_eq(device_new(&more[i], &toy_class, "_t",
+		ck_assert_int_eq(device_new(&more[i], &toy_class, "_t", NULL,
 					    &bed.env, NULL, &d),
 				 0);
-	ck_assert_int_eq(
-		device_new(&more[0], &toy_class, "_t", &bed.env, NULL, &d),
-		-ENOSPC);
+	ck_assert_int_eq(device_new(&more[0], &toy_class, "_t", NULL, &bed.env,
+				    NULL, &d),
+			 -ENOSPC);
 	ck_assert_uint_eq(bus_read(bed.env.mmio, BED_VMMIO + 7 * 0x200 + 8, 4),
 			  42);
 	ck_assert_int_eq(more[7]->cls->describe(more[7], &p, &d), 0);

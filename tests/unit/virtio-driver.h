@@ -154,6 +154,7 @@ static const struct host_ops bed_ops = {
 /* ---- the machine ------------------------------------------------------- */
 
 struct bed {
+	const void *item; /* of the device that bed_add() makes next */
 	struct guest_ram ram;
 	struct irqchip irqchip;
 	struct doorbells doorbells;
@@ -251,8 +252,8 @@ static inline void bed_open(struct bed *b, enum transport_choice transport,
 	/* Always ready, level-triggered: called once in every batch. */
 	b->idle = (struct event_source){ eventfd(1, EFD_CLOEXEC), bed_idle, b };
 	CHECK(!event_add(b->env.loop, &b->idle, EPOLLIN));
-	CHECK(!device_new(&b->host, &pci_host_class, "__pci", &b->env, NULL,
-			  &d));
+	CHECK(!device_new(&b->host, &pci_host_class, "__pci", NULL, &b->env,
+			  NULL, &d));
 	b->env.pci = pci_host_root(b->host);
 }
 
@@ -275,7 +276,8 @@ static inline struct device *bed_add(struct bed *b, const char *cls)
 	char id[32], why[512];
 
 	snprintf(id, sizeof(id), "_%s", cls);
-	if (device_new(&dev, device_class_find(cls), id, &b->env, NULL, &d)) {
+	if (device_new(&dev, device_class_find(cls), id, b->item, &b->env, NULL,
+		       &d)) {
 		fprintf(stderr, "%s\n", diag_format(&d, why, sizeof(why)));
 		abort();
 	}
