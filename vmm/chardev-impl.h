@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "vmm/chardev.h"
+#include "vmm/unix-socket.h"
 
 #define CHARDEV_IN_BYTES  4096
 #define CHARDEV_OUT_BYTES 65536
@@ -74,7 +75,7 @@ struct chardev_in {
  * @waiting: input is there and the device had no room
  * @user: the device; room NULL: none
  * @listener: CHAR_SOCKET: its listening socket, fd -1 otherwise
- * @dev, @ino: CHAR_SOCKET: identity of the socket file that we made
+ * @watch: CHAR_SOCKET: @listener in the event loop
  * @has_stdin, @has_stdout: descriptors 0 and 1 were there at the start
  * @slave_fd: CHAR_PTY: held open, so that the master never hangs up
  */
@@ -88,10 +89,8 @@ struct chardev {
 	struct chardev_in in;
 	pthread_mutex_t lock;
 	struct chardev_out out;
-	struct event_source listener;
-	char *path;
-	dev_t dev;
-	ino_t ino;
+	struct unix_listener listener;
+	struct event_source watch;
 	bool has_stdin, has_stdout;
 	int slave_fd;
 	char pty_path[64];

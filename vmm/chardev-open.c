@@ -16,12 +16,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -166,9 +166,9 @@ static int open_file(struct chardev *c, const char *path, struct diag *d)
 static void let_in(struct chardev *c, bool on)
 {
 	if (on)
-		event_add(c->loop, &c->listener, EPOLLIN);
+		event_add(c->loop, &c->watch, EPOLLIN);
 	else
-		event_del(c->loop, &c->listener);
+		event_del(c->loop, &c->watch);
 }
 
 void chardev_client_gone(struct chardev *c)
@@ -181,7 +181,7 @@ void chardev_client_gone(struct chardev *c)
 /* Not to try again at once, for ever, when descriptors are short. */
 static void accept_failed(struct chardev *c, int err)
 {
-	if (err == EAGAIN || err == EINTR || err == ECONNABORTED)
+	if (err == EAGAIN)
 		return;
 	log_warn("%s: takes no more clients: %s", c->name, strerror(err));
 	let_in(c, false);
@@ -193,9 +193,9 @@ static void client_came(void *opaque, uint32_t events)
 	int fd, out;
 
 	(void)events;
-	fd = accept4(c->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = unix_accept(&c->listener);
 	if (fd < 0) {
-		accept_failed(c, errno);
+		accept_failed(c, -fd);
 		return;
 	}
 	out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -210,105 +210,34 @@ static void client_came(void *opaque, uint32_t events)
 	chardev_input_start(c, fd);
 }
 
-static int socket_address(struct sockaddr_un *sa, const struct chardev *c,
-			  const char *path, struct diag *d)
+static int watch_listener(struct chardev *c)
 {
-	size_t len = path ? strlen(path) : 0;
-
-	if (!len)
-		return diag_fail(d, EINVAL, "%s socket=: needs a path",
-				 c->name);
-	if (len >= sizeof(sa->sun_path))
-		return diag_fail(d, ENAMETOOLONG,
-				 "%s socket=%s: longer than %zu bytes", c->name,
-				 path, sizeof(sa->sun_path) - 1);
-	memset(sa, 0, sizeof(*sa));
-	sa->sun_family = AF_UNIX;
-	memcpy(sa->sun_path, path, len + 1);
-	return 0;
-}
-
-/* What is at the path already? A socket nobody listens on is a leftover. */
-static int remove_stale(const struct chardev *c, const struct sockaddr_un *sa,
-			struct diag *d)
-{
-	struct stat st;
-	int fd, err;
-
-	if (lstat(sa->sun_path, &st) < 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return diag_fail(d, EEXIST,
-				 "%s socket=%s: exists and is not a socket",
-				 c->name, sa->sun_path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return diag_errno(d, errno, "%s: cannot make a socket",
-				  c->name);
-	err = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? errno
-									: 0;
-	close(fd);
-	if (err != ECONNREFUSED)
-		return diag_fail(d, EADDRINUSE,
-				 "%s socket=%s: in use by another program; "
-				 "end it or choose another path",
-				 c->name, sa->sun_path);
-	return unlink(sa->sun_path) < 0
-		       ? diag_errno(d, errno, "%s socket=%s: cannot replace",
-				    c->name, sa->sun_path)
-		       : 0;
-}
-
-static int listen_at(struct chardev *c, const struct sockaddr_un *sa)
-{
-	struct stat st;
-
-	c->listener.fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->listener.fd < 0 ||
-	    bind(c->listener.fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0)
-		return -errno;
-	c->path = strdup(sa->sun_path);
-	if (!c->path)
-		return -ENOMEM;
-	if (lstat(c->path, &st) < 0 || listen(c->listener.fd, 1) < 0)
-		return -errno;
-	c->dev = st.st_dev;
-	c->ino = st.st_ino;
-	c->listener.ready = client_came;
-	c->listener.opaque = c;
-	return event_add(c->loop, &c->listener, EPOLLIN);
+	c->watch.fd = c->listener.fd;
+	c->watch.ready = client_came;
+	c->watch.opaque = c;
+	return event_add(c->loop, &c->watch, EPOLLIN);
 }
 
 static int open_socket(struct chardev *c, const char *path, struct diag *d)
 {
-	struct sockaddr_un sa;
-	int err = socket_address(&sa, c, path, d);
+	char option[sizeof(c->name) + sizeof(" socket")];
+	int err;
 
-	if (!err)
-		err = remove_stale(c, &sa, d);
+	snprintf(option, sizeof(option), "%s socket", c->name);
+	err = unix_listen(&c->listener, option, path, 1, d);
 	if (err)
 		return err;
 	c->out.send = true;
-	err = listen_at(c, &sa);
-	return err ? diag_errno(d, -err, "%s socket=%s: cannot listen", c->name,
-				path)
+	err = watch_listener(c);
+	return err ? diag_errno(d, -err, "%s=%s: cannot watch it", option, path)
 		   : 0;
 }
 
-/* Remove the socket file, unless somebody put another one there. */
 static void close_listener(struct chardev *c)
 {
-	struct stat st;
-
-	if (c->listener.fd < 0)
-		return;
-	event_del(c->loop, &c->listener);
-	close(c->listener.fd);
-	c->listener.fd = -1;
-	if (c->path && lstat(c->path, &st) == 0 && st.st_dev == c->dev &&
-	    st.st_ino == c->ino)
-		unlink(c->path);
+	if (c->listener.fd >= 0)
+		event_del(c->loop, &c->watch);
+	unix_unlisten(&c->listener);
 }
 
 /* ---- all ---------------------------------------------------------------- */
@@ -342,5 +271,4 @@ void chardev_close(struct chardev *c)
 		close(c->slave_fd);
 	if (c->in.claimed)
 		terminal_release();
-	free(c->path);
 }

@@ -476,7 +476,8 @@ static void chardev_init(struct chardev *c, const struct char_config *cfg,
 	c->mode = cfg->mode;
 	c->loop = loop;
 	pthread_mutex_init(&c->lock, NULL);
-	c->in.fd = c->out.fd = c->listener.fd = c->slave_fd = -1;
+	c->in.fd = c->out.fd = c->slave_fd = -1;
+	c->listener = UNIX_LISTENER_INIT;
 	c->in.src.ready = in_ready;
 	c->out.src.ready = out_drained;
 	c->kick.ready = kicked;
