@@ -94,6 +94,20 @@ struct rng_config {
 	char *src;
 };
 
+/**
+ * struct bucket_config - one limit: @size tokens every @refill_time_ms
+ * @size: bytes or operations; 0: unlimited, then the others are 0 too
+ * @one_time_burst: tokens on top that never come back once used
+ */
+struct bucket_config {
+	uint64_t size, one_time_burst, refill_time_ms;
+};
+
+/** struct rate_config - bw_… and ops_… keys of a device, see token-bucket.h */
+struct rate_config {
+	struct bucket_config bandwidth, ops;
+};
+
 /** struct platform_config - --platform */
 struct platform_config {
 	enum tables_choice tables;
