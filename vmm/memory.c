@@ -11,8 +11,12 @@
 #include "vmm/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* One huge page: also keeps the 2 MiB alignment of what follows it. */
@@ -23,10 +27,11 @@ void ram_init(struct guest_ram *ram)
 	memset(ram, 0, sizeof(*ram));
 }
 
-/* Reserve guard + size + guard, return the 2 MiB-aligned middle. */
-static uint8_t *reserve(uint64_t size)
+/* Reserve guard + size + guard, return the middle, which is aligned to @align:
+ * a power of two, at least GUARD. */
+static uint8_t *reserve(uint64_t size, uint64_t align)
 {
-	uint64_t whole = align_up(size, GUARD) + 3 * GUARD;
+	uint64_t whole = align_up(size, GUARD) + 2 * GUARD + align;
 	uint8_t *at, *middle, *end;
 
 	errno = ENOMEM;
@@ -36,7 +41,7 @@ static uint8_t *reserve(uint64_t size)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (at == MAP_FAILED)
 		return NULL;
-	middle = at + (align_up((uintptr_t)at + GUARD, GUARD) - (uintptr_t)at);
+	middle = at + (align_up((uintptr_t)at + GUARD, align) - (uintptr_t)at);
 	end = middle + align_up(size, GUARD) + GUARD;
 	if (middle - GUARD > at)
 		munmap(at, (size_t)(middle - GUARD - at));
@@ -63,7 +68,7 @@ static unsigned huge_flags(const struct ram_options *opt)
 }
 
 static int back_shared(uint8_t *at, uint64_t size,
-		       const struct ram_options *opt)
+		       const struct ram_options *opt, int *out)
 {
 	unsigned flags = MFD_CLOEXEC;
 	int fd, err = 0;
@@ -77,7 +82,10 @@ static int back_shared(uint8_t *at, uint64_t size,
 	    mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
 		 0) == MAP_FAILED)
 		err = -errno;
-	close(fd);
+	if (err)
+		close(fd);
+	else
+		*out = fd;
 	return err;
 }
 
@@ -93,9 +101,11 @@ static int back_private(uint8_t *at, uint64_t size,
 	return 0;
 }
 
-static int back(uint8_t *at, uint64_t size, const struct ram_options *opt)
+/* @fd: receives the memfd, or stays as it is. */
+static int back(uint8_t *at, uint64_t size, const struct ram_options *opt,
+		int *fd)
 {
-	int err = opt->shared ? back_shared(at, size, opt)
+	int err = opt->shared ? back_shared(at, size, opt, fd)
 			      : back_private(at, size, opt);
 
 	if (err)
@@ -106,9 +116,12 @@ static int back(uint8_t *at, uint64_t size, const struct ram_options *opt)
 	if (opt->mergeable)
 		madvise(at, size, MADV_MERGEABLE);
 	madvise(at, size, MADV_DONTDUMP);
-	if (opt->prefault && madvise(at, size, MADV_POPULATE_WRITE) < 0)
-		return -errno;
-	return 0;
+	if (!opt->prefault || !madvise(at, size, MADV_POPULATE_WRITE))
+		return 0;
+	err = -errno;
+	if (*fd >= 0)
+		close(*fd);
+	return err;
 }
 
 static int check_new(const struct guest_ram *ram, gpa_t gpa, uint64_t size,
@@ -139,17 +152,17 @@ static int check_new(const struct guest_ram *ram, gpa_t gpa, uint64_t size,
 int ram_add(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes,
 	    const struct ram_options *opt, struct diag *d)
 {
-	int err = check_new(ram, gpa, size_bytes, d);
+	int err = check_new(ram, gpa, size_bytes, d), fd = -1;
 	uint8_t *host;
 
 	if (err)
 		return err;
-	host = reserve(size_bytes);
+	host = reserve(size_bytes, GUARD);
 	if (!host)
 		return diag_errno(d, errno,
 				  "cannot reserve %llu MiB of address space",
 				  (unsigned long long)(size_bytes >> 20));
-	err = back(host, size_bytes, opt);
+	err = back(host, size_bytes, opt, &fd);
 	if (err) {
 		unreserve(host, size_bytes);
 		return diag_errno(d, -err, "cannot allocate %llu MiB of %s%s",
@@ -160,15 +173,136 @@ int ram_add(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes,
 						 : "guest RAM");
 	}
 	ram->region[ram->region_count++] = (struct ram_region){
-		.gpa = gpa, .size_bytes = size_bytes, .host = host
+		.gpa = gpa,
+		.size_bytes = size_bytes,
+		.host = host,
+		.fd = fd,
+		.mapped = host,
+		.mapped_bytes = size_bytes,
 	};
 	return 0;
+}
+
+/* ---- other processes' memory ------------------------------------------- */
+
+/* Where a new region goes in the table; region_count + 1 if it overlaps. */
+static unsigned place_of(const struct guest_ram *ram, gpa_t gpa, uint64_t size)
+{
+	unsigned at = 0;
+
+	while (at < ram->region_count && ram->region[at].gpa.v < gpa.v)
+		at++;
+	if ((at && gpa.v - ram->region[at - 1].gpa.v <
+			   ram->region[at - 1].size_bytes) ||
+	    (at < ram->region_count && ram->region[at].gpa.v - gpa.v < size))
+		return ram->region_count + 1;
+	return at;
+}
+
+/*
+ * The unit in which @fd is mapped: a huge page for hugetlbfs. Return: 0, or
+ * -EINVAL: the file ends before @end.
+ */
+static int mapping_unit(int fd, uint64_t end, uint64_t *unit, struct diag *d)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+		return diag_errno(d, errno, "cannot look at shared memory");
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < end)
+		return diag_fail(d, EINVAL,
+				 "shared memory of %llu bytes is said to have "
+				 "%llu",
+				 (unsigned long long)st.st_size,
+				 (unsigned long long)end);
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return diag_fail(d, EINVAL,
+				 "shared memory is neither file nor device");
+	*unit = (uint64_t)sysconf(_SC_PAGESIZE);
+	if (fs.f_type == HUGETLBFS_MAGIC && is_pow2((uint64_t)fs.f_bsize))
+		*unit = MAX(*unit, (uint64_t)fs.f_bsize);
+	return 0;
+}
+
+static int map_file(struct ram_region *r, uint64_t unit, struct diag *d)
+{
+	uint64_t first = align_down(r->fd_offset_bytes, unit);
+	uint64_t head = r->fd_offset_bytes - first;
+
+	r->mapped_bytes = align_up(head + r->size_bytes, unit);
+	if (r->mapped_bytes < r->size_bytes)
+		return diag_fail(d, EINVAL, "shared memory wraps around");
+	r->mapped = reserve(r->mapped_bytes, MAX(GUARD, unit));
+	if (!r->mapped)
+		return diag_errno(d, errno, "cannot reserve address space");
+	if (mmap(r->mapped, r->mapped_bytes, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
+		 (off_t)first) == MAP_FAILED) {
+		int err = errno;
+
+		unreserve(r->mapped, r->mapped_bytes);
+		return diag_errno(d, err, "cannot map shared memory");
+	}
+	madvise(r->mapped, r->mapped_bytes, MADV_DONTDUMP);
+	r->host = r->mapped + head;
+	return 0;
+}
+
+int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
+		 uint64_t offset_bytes, struct diag *d)
+{
+	unsigned at = place_of(ram, gpa, size_bytes);
+	struct ram_region r = { .gpa = gpa,
+				.size_bytes = size_bytes,
+				.fd = fd,
+				.fd_offset_bytes = offset_bytes };
+	uint64_t end, unit = 0;
+	int err;
+
+	if (ram->region_count == RAM_REGIONS_MAX)
+		return diag_fail(d, ENOSPC, "more than %u RAM regions",
+				 RAM_REGIONS_MAX);
+	if (!size_bytes || !add_u64(gpa.v, size_bytes, &end) ||
+	    !add_u64(offset_bytes, size_bytes, &end) || end > INT64_MAX ||
+	    at > ram->region_count)
+		return diag_fail(d, EINVAL,
+				 "RAM region 0x%llx+0x%llx is empty, wraps or "
+				 "overlaps",
+				 (unsigned long long)gpa.v,
+				 (unsigned long long)size_bytes);
+	err = mapping_unit(fd, end, &unit, d);
+	if (!err)
+		err = map_file(&r, unit, d);
+	if (err)
+		return err;
+	/* Best effort: most files cannot be sealed. */
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+	memmove(&ram->region[at + 1], &ram->region[at],
+		(ram->region_count - at) * sizeof(r));
+	ram->region[at] = r;
+	ram->region_count++;
+	return 0;
+}
+
+static void region_release(struct ram_region *r)
+{
+	unreserve(r->mapped, r->mapped_bytes);
+	if (r->fd >= 0)
+		close(r->fd);
+}
+
+void ram_remove(struct guest_ram *ram, unsigned index)
+{
+	region_release(&ram->region[index]);
+	memmove(&ram->region[index], &ram->region[index + 1],
+		(--ram->region_count - index) * sizeof(ram->region[0]));
 }
 
 void ram_release(struct guest_ram *ram)
 {
 	for (unsigned i = 0; i < ram->region_count; i++)
-		unreserve(ram->region[i].host, ram->region[i].size_bytes);
+		region_release(&ram->region[i]);
 	ram_init(ram);
 }
 

@@ -7,9 +7,14 @@
  * in and out through ram_read() and ram_write(), which check every address,
  * or pin I/O vectors with ram_pin() for the length of one request.
  *
+ * RAM that other processes shall see lies in a memfd, whose descriptor its
+ * region keeps (--memory shared=on). The other way round, a vhost-user back
+ * end maps the RAM of another VMM's guest: ram_add_file().
+ *
  * Threads: regions are added before the first vCPU runs and stay until the
- * machine is gone, so all access is lock-free. Guest RAM may change under the
- * reader at any time: copy once, validate the copy, use the copy.
+ * machine is gone, so all access is lock-free; a vhost-user back end changes
+ * them while its queues are stopped. Guest RAM may change under the reader at
+ * any time: copy once, validate the copy, use the copy.
  */
 #ifndef VMM_MEMORY_H
 #define VMM_MEMORY_H
@@ -17,18 +22,26 @@
 #include "vmm/base/diag.h"
 #include "vmm/base/types.h"
 
-#define RAM_REGIONS_MAX 8
+#define RAM_REGIONS_MAX 32
 
 /**
  * struct ram_region - one contiguous range of guest RAM
  * @gpa: where the guest sees it; page-aligned
- * @size_bytes: its size; a multiple of the host's page size
+ * @size_bytes: its size; a multiple of the host's page size, except for
+ *	ram_add_file()
  * @host: where this process sees it
+ * @fd: shared memory that it is a part of, from @fd_offset_bytes on; -1 for
+ *	private memory
+ * @mapped, @mapped_bytes: all of the mapping, without the guard ranges
  */
 struct ram_region {
 	gpa_t gpa;
 	uint64_t size_bytes;
 	uint8_t *host;
+	int fd;
+	uint64_t fd_offset_bytes;
+	uint8_t *mapped;
+	uint64_t mapped_bytes;
 };
 
 /** struct guest_ram - all of a machine's RAM, sorted by address */
@@ -62,6 +75,28 @@ void ram_init(struct guest_ram *ram);
  */
 int ram_add(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes,
 	    const struct ram_options *opt, struct diag *d);
+
+/**
+ * ram_add_file - map a part of a file that another process calls guest RAM
+ * @gpa, @size_bytes: any numbers; the range may touch others, not overlap
+ * @fd: memfd, hugetlbfs or tmpfs file, or device; taken over on success, then
+ *	closed with the region
+ * @offset_bytes: where the range begins in it; any number
+ * @d: receives the reason
+ *
+ * A file that ends before the range does is refused, since touching what it
+ * lacks would kill this process (SIGBUS); where the file allows it, it is
+ * sealed against shrinking later.
+ *
+ * Return: 0, -EINVAL (empty, wraps, overlaps, file too short), -ENOSPC (too
+ * many regions), or -errno of mmap(2).
+ */
+int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
+		 uint64_t offset_bytes, struct diag *d);
+
+/** ram_remove - unmap one region: the @index-th; those behind it move up.
+ * Nothing may use guest RAM meanwhile */
+void ram_remove(struct guest_ram *ram, unsigned index);
 
 /** ram_release - unmap everything; accepts an empty guest_ram */
 void ram_release(struct guest_ram *ram);

@@ -274,6 +274,134 @@ START_TEST(test_clear_gives_memory_back)
 }
 END_TEST
 
+/* ---- other processes' memory ------------------------------------------- */
+
+START_TEST(test_shared_has_a_file)
+{
+	struct guest_ram ram;
+	uint8_t byte = 0x5a, got = 0;
+
+	ram_make(&ram, &backings[_i]);
+	for (unsigned i = 0; i < ram.region_count; i++) {
+		struct ram_region *r = &ram.region[i];
+
+		ck_assert_int_eq(r->fd >= 0, backings[_i].shared);
+		if (r->fd < 0)
+			continue;
+		r->host[77] = byte;
+		ck_assert_int_eq(
+			pread(r->fd, &got, 1, (off_t)r->fd_offset_bytes + 77),
+			1);
+		ck_assert_uint_eq(got, byte);
+	}
+	ram_release(&ram);
+}
+END_TEST
+
+#define FILE_BYTES MIB(1)
+
+static const struct file_case {
+	const char *what;
+	uint64_t gpa, size, offset;
+	int err;
+} file_cases[] = {
+	{ "all of it", 0, FILE_BYTES, 0, 0 },
+	{ "the end", 0x1000, 0x1000, FILE_BYTES - 0x1000, 0 },
+	{ "not page-aligned", 0x1234, 0x999, 0x801, 0 },
+	{ "touches from below", LOW - 0x1000, 0x1000, 0, 0 },
+	{ "touches from above", LOW + LOW_SIZE, 0x1000, 0, 0 },
+	{ "nothing", 0, 0, 0, -EINVAL },
+	{ "too long", 0, FILE_BYTES + 1, 0, -EINVAL },
+	{ "begins at the end", 0, 1, FILE_BYTES, -EINVAL },
+	{ "offset wraps", 0, 0x1000, UINT64_MAX - 0xfff, -EINVAL },
+	{ "offset is negative", 0, 0x1000, INT64_MAX, -EINVAL },
+	{ "address wraps", UINT64_MAX - 0xffe, 0x1000, 0, -EINVAL },
+	{ "overlaps from below", LOW - 0x1000, 0x1001, 0, -EINVAL },
+	{ "overlaps from above", LOW + LOW_SIZE - 1, 0x1000, 0, -EINVAL },
+	{ "the same", LOW, 0x1000, 0, -EINVAL },
+	{ "surrounds", LOW - 1, FILE_BYTES, 0, -EINVAL },
+};
+
+static int file_new(uint64_t bytes)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, (off_t)bytes), 0);
+	return fd;
+}
+
+START_TEST(test_add_file)
+{
+	const struct file_case *c = &file_cases[_i];
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int fd = file_new(FILE_BYTES);
+	uint8_t byte = 0xa5, got = 0;
+
+	ram_make(&ram, &backings[0]);
+	ck_assert_int_eq(
+		ram_add_file(&ram, GPA(c->gpa), c->size, fd, c->offset, &d),
+		c->err);
+	if (c->err) {
+		ck_assert_uint_eq(ram.region_count, 2);
+		close(fd);
+	} else {
+		ck_assert_uint_eq(ram.region_count, 3);
+		ck_assert(ram_write(&ram, GPA(c->gpa + c->size - 1), &byte, 1));
+		ck_assert_int_eq(
+			pread(fd, &got, 1, (off_t)(c->offset + c->size - 1)),
+			1);
+		ck_assert_uint_eq(got, byte);
+		/* Sealed: the other side cannot take it away. */
+		ck_assert_int_lt(ftruncate(fd, 0), 0);
+		for (unsigned i = 1; i < ram.region_count; i++)
+			ck_assert_uint_lt(ram.region[i - 1].gpa.v,
+					  ram.region[i].gpa.v);
+	}
+	ram_release(&ram);
+}
+END_TEST
+
+START_TEST(test_add_file_wrong_kind)
+{
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int fds[2];
+
+	ram_init(&ram);
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_eq(ram_add_file(&ram, GPA(0), 4096, fds[0], 0, &d),
+			 -EINVAL);
+	close(fds[0]);
+	ck_assert_int_lt(ram_add_file(&ram, GPA(0), 4096, fds[0], 0, &d), 0);
+	ck_assert_uint_eq(ram.region_count, 0);
+	close(fds[1]);
+}
+END_TEST
+
+START_TEST(test_remove)
+{
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+
+	ram_init(&ram);
+	for (unsigned i = 0; i < RAM_REGIONS_MAX; i++)
+		ck_assert_int_eq(ram_add_file(&ram, GPA(i * MIB(4)), 4096,
+					      file_new(4096), 0, &d),
+				 0);
+	ck_assert_int_eq(ram_add_file(&ram, GPA(LOW << 8), 4096, 0, 0, &d),
+			 -ENOSPC);
+	ram_remove(&ram, 1);
+	ck_assert_ptr_null(ram_pin(&ram, GPA(MIB(4)), 1));
+	ck_assert_ptr_nonnull(ram_pin(&ram, GPA(0), 4096));
+	ck_assert_ptr_nonnull(ram_pin(&ram, GPA(MIB(8)), 4096));
+	while (ram.region_count)
+		ram_remove(&ram, ram.region_count - 1);
+	ram_release(&ram);
+}
+END_TEST
+
 /* ---- guards ------------------------------------------------------------- */
 
 /* @offset: from the beginning (end false) or from the end of region @region */
@@ -342,6 +470,10 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_backing, 0, ARRAY_SIZE(backings));
 	tcase_add_loop_test(t, test_clear, 0, ARRAY_SIZE(backings));
 	tcase_add_loop_test(t, test_clear_gives_memory_back, 0, 2);
+	tcase_add_loop_test(t, test_shared_has_a_file, 0, 2);
+	tcase_add_loop_test(t, test_add_file, 0, ARRAY_SIZE(file_cases));
+	tcase_add_test(t, test_add_file_wrong_kind);
+	tcase_add_test(t, test_remove);
 	tcase_add_loop_test(t, test_guards, 0, ARRAY_SIZE(guard_cases));
 	suite_add_tcase(s, t);
 	return s;
