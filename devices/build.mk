@@ -9,5 +9,6 @@ obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o devices/virtio/virtio.o
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
+obj-y += devices/vhost/vhost-user-msg.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
