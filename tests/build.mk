@@ -73,13 +73,15 @@ GUEST_CFLAGS := -std=gnu11 $(WARN) -O2 -ffreestanding -fno-builtin -nostdinc \
 GUEST_CFLAGS_x86_64 := -m32 -march=i686 -mno-sse -mno-mmx
 GUEST_CFLAGS_arm64 := -mgeneral-regs-only -mstrict-align -mcmodel=small
 GUEST_LD_x86_64 := -m elf_i386 --defsym=BASE=0x200000
-GUEST_LD_arm64 := --defsym=BASE=0x0
+GUEST_LD_arm64 := --defsym=BASE=0x40000000
 GUEST_COPY_x86_64 := -O elf64-x86-64
 GUEST_COPY_arm64 := -O binary
 guest-cflags = $(filter-out $(if $(filter arm64,$(ARCH)),-fcf-protection=none),$(GUEST_CFLAGS)) $(GUEST_CFLAGS_$(ARCH))
 guest-common := start-$(ARCH) machine-$(ARCH) guest
+# Only payloads that use these get them.
+guest-library := virtio vring exercise
 
-$(B)/guests/%.o: tests/guests/%.c $(SRC)/tests/guests/guest.h $(O)/.deps
+$(B)/guests/%.o: tests/guests/%.c $(wildcard $(SRC)/tests/guests/*.h) $(O)/.deps
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(guest-cflags) -c $(SRC)/tests/guests/$*.c -o $@
@@ -87,10 +89,13 @@ $(B)/guests/%.o: tests/guests/%.S $(O)/.deps
 	$(call say,AS,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(guest-cflags) -c $(SRC)/tests/guests/$*.S -o $@
-$(B)/guests/%.elf: $(B)/guests/payload-%.o $(guest-common:%=$(B)/guests/%.o) $(SRC)/tests/guests/link.ld
+$(B)/guests/libguest.a: $(guest-library:%=$(B)/guests/%.o)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/guests/%.elf: $(B)/guests/payload-%.o $(guest-common:%=$(B)/guests/%.o) $(B)/guests/libguest.a $(SRC)/tests/guests/link.ld $(SRC)/tests/build.mk
 	$(call say,LINK,$@)
 	$(Q)$(CROSS_COMPILE)ld $(GUEST_LD_$(ARCH)) --no-warn-rwx-segments -z noexecstack \
-		-T $(SRC)/tests/guests/link.ld -o $@ $(filter %.o,$^)
+		-T $(SRC)/tests/guests/link.ld -o $@ $(filter %.o %.a,$^)
 $(B)/guests/%: $(B)/guests/%.elf
 	$(Q)$(CROSS_COMPILE)objcopy $(GUEST_COPY_$(ARCH)) $< $@
 

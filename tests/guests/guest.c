@@ -40,7 +40,7 @@ void print_hex(uint32_t v)
 		serial_put("0123456789abcdef"[v >> shift & 15]);
 }
 
-static void print_number(unsigned v)
+void print_number(unsigned v)
 {
 	if (v >= 10)
 		print_number(v / 10);
@@ -54,13 +54,24 @@ void plan(unsigned count)
 	print("\n");
 }
 
-void ok(bool good, const char *name)
+void plan_done(void)
+{
+	plan(tests);
+}
+
+void ok_with(bool good, const char *prefix, const char *name)
 {
 	print(good ? "ok " : "not ok ");
 	print_number(++tests);
 	print(" ");
+	print(prefix);
 	print(name);
 	print("\n");
+}
+
+void ok(bool good, const char *name)
+{
+	ok_with(good, "", name);
 }
 
 uintptr_t pci_find(uint16_t vendor, uint16_t device)

@@ -39,17 +39,23 @@ void memory_barrier(void);
 /* Where things are (arch/<isa>/layout.h). */
 extern const uintptr_t ecam_base;
 extern const uintptr_t pci_mem32_base;
-extern const uintptr_t free_ram; /* 1 MiB that nothing uses */
+extern const uintptr_t virtio_mmio_base, virtio_mmio_stride;
+extern const unsigned virtio_mmio_count;
+extern const uintptr_t free_ram; /* 16 MiB that nothing uses */
 
 /* ---- offered by guest.c ---- */
 
+/* The asm hides where the address comes from: on arm64, KVM cannot describe a
+ * device access that also steps a pointer. */
 #define ACCESSORS(bits)                                                \
 	static inline uint##bits##_t read##bits(uintptr_t at)          \
 	{                                                              \
+		__asm__("" : "+r"(at));                                \
 		return *(volatile uint##bits##_t *)at;                 \
 	}                                                              \
 	static inline void write##bits(uintptr_t at, uint##bits##_t v) \
 	{                                                              \
+		__asm__("" : "+r"(at));                                \
 		*(volatile uint##bits##_t *)at = v;                    \
 	}
 ACCESSORS(8)
@@ -59,12 +65,17 @@ ACCESSORS(32)
 /** plan - TAP: how many tests will follow */
 void plan(unsigned count);
 
-/** ok - TAP: one test */
-void ok(bool good, const char *name);
+/** plan_done - TAP: as many as there were; the last line, instead of plan() */
+void plan_done(void);
 
-/** print - text; print_hex - a number */
+/** ok - TAP: one test; ok_with - @prefix before its name */
+void ok(bool good, const char *name);
+void ok_with(bool good, const char *prefix, const char *name);
+
+/** print - text; print_hex, print_number - a number */
 void print(const char *text);
 void print_hex(uint32_t v);
+void print_number(unsigned v);
 
 /** pci_find - function on bus 0 with @vendor and @device; its configuration
  * space, or 0 */

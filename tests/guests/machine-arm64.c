@@ -10,9 +10,13 @@
 
 const uintptr_t ecam_base = 0x4010000000ul;
 const uintptr_t pci_mem32_base = 0x10000000ul;
+const uintptr_t virtio_mmio_base = 0x0a000000ul;
+const uintptr_t virtio_mmio_stride = 0x200;
+const unsigned virtio_mmio_count = 32;
 const uintptr_t free_ram = 0x42000000ul;
 
 extern const uint8_t ap_start[];
+__attribute__((noreturn)) void exception(void);
 
 static int64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 {
@@ -40,6 +44,25 @@ void machine_off(void)
 	psci(PSCI_OFF, 0, 0, 0);
 	for (;;)
 		__asm__ volatile("wfi");
+}
+
+/* From the vectors of start-arm64.S. */
+void exception(void)
+{
+	uint64_t esr, elr, far;
+
+	__asm__("mrs %0, esr_el1" : "=r"(esr));
+	__asm__("mrs %0, elr_el1" : "=r"(elr));
+	__asm__("mrs %0, far_el1" : "=r"(far));
+	print("exception: ESR ");
+	print_hex((uint32_t)esr);
+	print(" at ");
+	print_hex((uint32_t)elr);
+	print(", address ");
+	print_hex((uint32_t)(far >> 32));
+	print_hex((uint32_t)far);
+	print("\n");
+	machine_off();
 }
 
 bool cpu_start(unsigned index)

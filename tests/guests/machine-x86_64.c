@@ -17,6 +17,9 @@
 
 const uintptr_t ecam_base = 0xe8000000u;
 const uintptr_t pci_mem32_base = 0xc0000000u;
+const uintptr_t virtio_mmio_base = 0xfeb00000u;
+const uintptr_t virtio_mmio_stride = 0x1000;
+const unsigned virtio_mmio_count = 10;
 const uintptr_t free_ram = 0x1000000u;
 
 extern const uint8_t ap_start[], ap_end[];
