@@ -10,13 +10,15 @@
  *	           then leaves nothing behind
  *	describe   add to the platform description; pure
  *	reset      power-on state; also called once before the first run
- *	save/load  state as bytes; load validates everything before it changes
- *	           the device, which is in reset state
+ *	pause      end what is in flight; nothing of the device touches RAM
+ *	           until resume
+ *	save/load  state as bytes, of a paused device; load validates everything
+ *	           before it changes the device, which is in reset state
  *	unrealize  the mirror of realize
  *
- * Threads: realize, describe, unrealize on the main thread. reset, save and
- * load on the main thread while no vCPU runs. Register handlers on vCPU
- * threads, under struct bus_region's lock (see vmm/bus.h).
+ * Threads: realize, describe, unrealize on the main thread. reset, pause,
+ * resume, save and load on the main thread while no vCPU runs. Register
+ *handlers on vCPU threads, under struct bus_region's lock (see vmm/bus.h).
  */
 #ifndef DEVICES_DEVICE_H
 #define DEVICES_DEVICE_H
@@ -41,6 +43,7 @@ enum machine_request {
 };
 
 struct pci_root;
+struct virtio_transport;
 
 /**
  * struct device_env - the machine as a device sees it; outlives the device
@@ -49,6 +52,7 @@ struct pci_root;
  * @platform: RAM, windows; const once devices are described
  * @virtio_mmio_used: slots of the virtio-mmio window already taken
  * @serial, @console: character back ends; NULL when off
+ * @transport: how virtio devices are attached; NULL: by the configuration
  * @request: ask the machine for something; any thread; returns at once, the
  *	calling vCPU stops before its next instruction
  */
@@ -63,6 +67,7 @@ struct device_env {
 	const struct platform *platform;
 	const struct vm_config *config;
 	struct chardev *serial, *console;
+	const struct virtio_transport *transport;
 	void (*request)(void *machine, enum machine_request what);
 	void *machine;
 };
@@ -99,6 +104,8 @@ struct device_class {
 	void (*save)(const struct device *dev, struct stream_out *out);
 	int (*load)(struct device *dev, struct stream_in *in, struct diag *d);
 	void (*unrealize)(struct device *dev);
+	void (*pause)(struct device *dev);
+	void (*resume)(struct device *dev);
 	void (*power_button)(struct device *dev);
 };
 

@@ -261,6 +261,13 @@ static const struct schema_key platform_keys[] = {
 	  .preset = "pci",
 	  .doc = "how virtio devices are attached",
 	  SINCE },
+	{ .name = "access_platform",
+	  .type = SCHEMA_BOOL,
+	  .offset = AT(platform.access_platform),
+	  .preset = "off",
+	  .doc = "virtio devices offer VIRTIO_F_ACCESS_PLATFORM: the guest's "
+		 "driver then maps buffers as for a physical device",
+	  SINCE },
 };
 
 static const struct schema_key pvpanic_keys[] = {

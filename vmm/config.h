@@ -108,10 +108,12 @@ struct rate_config {
 	struct bucket_config bandwidth, ops;
 };
 
-/** struct platform_config - --platform */
+/** struct platform_config - --platform; @access_platform: virtio devices offer
+ * VIRTIO_F_ACCESS_PLATFORM */
 struct platform_config {
 	enum tables_choice tables;
 	enum transport_choice transport;
+	bool access_platform;
 };
 
 /**

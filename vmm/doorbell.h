@@ -21,12 +21,15 @@ struct doorbells {
 };
 
 /**
- * doorbell_add - writes of any width at @gpa signal @fd
+ * doorbell_add - writes at @gpa signal @fd
+ * @match: only 4-byte writes of *@match; NULL: of any width and value
+ *
  * Return: 0, or -errno: the caller keeps handling the write itself.
  */
-int doorbell_add(struct doorbells *d, gpa_t gpa, int fd);
+int doorbell_add(struct doorbells *d, gpa_t gpa, const uint32_t *match, int fd);
 
 /** doorbell_del - the mirror; ignores what is not registered */
-void doorbell_del(struct doorbells *d, gpa_t gpa, int fd);
+void doorbell_del(struct doorbells *d, gpa_t gpa, const uint32_t *match,
+		  int fd);
 
 #endif

@@ -116,12 +116,17 @@ void pci_msix_control(struct pci_func *f)
 {
 	struct pci_msix *x = &f->msix;
 	uint16_t control = get_le16(f->config + x->cap + 2);
+	bool was_enabled;
 
 	pthread_mutex_lock(&x->lock);
+	was_enabled = x->enabled;
 	x->enabled = control & CONTROL_ENABLED;
 	x->masked = control & CONTROL_MASKED;
 	all_update(f);
 	pthread_mutex_unlock(&x->lock);
+	if (!was_enabled != !(control & CONTROL_ENABLED) &&
+	    f->ops->msix_switched)
+		f->ops->msix_switched(f);
 }
 
 /* ---- table and PBA ----------------------------------------------------- */
@@ -233,6 +238,20 @@ bool pci_msix_fire(struct pci_func *f, unsigned index)
 		msi_fire(&x->vector[index].msi);
 	pthread_mutex_unlock(&x->lock);
 	return enabled;
+}
+
+int pci_msix_fd(struct pci_func *f, unsigned index)
+{
+	struct pci_msix *x = &f->msix;
+	int fd = -1;
+
+	if (!x->count)
+		return -1;
+	pthread_mutex_lock(&x->lock);
+	if (x->enabled && index < x->count)
+		fd = x->vector[index].msi.fd;
+	pthread_mutex_unlock(&x->lock);
+	return fd;
 }
 
 /* ---- state ------------------------------------------------------------- */

@@ -116,12 +116,14 @@ struct pci_func;
  * pci_root.lock held, on a vCPU thread (or the main thread during reset)
  * @bar_moved: BAR @index now answers at @base (PCI_UNMAPPED: nowhere);
  *	re-register doorbells
+ * @msix_switched: the guest turned MSI-X on or off; may be NULL
  * @window_read: the guest is about to read inside the window set by
  *	pci_func_window(): refresh pci_func.config
  * @window_written: the guest wrote inside it
  */
 struct pci_func_ops {
 	void (*bar_moved)(struct pci_func *f, unsigned index, uint64_t base);
+	void (*msix_switched)(struct pci_func *f);
 	void (*window_read)(struct pci_func *f);
 	void (*window_written)(struct pci_func *f);
 };
@@ -316,6 +318,13 @@ uint64_t pci_msix_pba_read(struct pci_func *f, uint64_t offset,
  * Return: false if MSI-X is disabled: use INTx.
  */
 bool pci_msix_fire(struct pci_func *f, unsigned index);
+
+/**
+ * pci_msix_fd - the eventfd that signals vector @index as pci_msix_fire() does
+ * Return: the descriptor, which stays ours until the function is released, or
+ * -1: MSI-X is off or there is no such vector.
+ */
+int pci_msix_fd(struct pci_func *f, unsigned index);
 
 /** pci_msix_save, pci_msix_load - see pci_func_save(), which call them */
 void pci_msix_save(const struct pci_func *f, struct stream_out *out);

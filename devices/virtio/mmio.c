@@ -3,8 +3,8 @@
  * DOC: virtio over MMIO (VIRTIO 1.3 sec. 4.2), version 2 only
  *
  * Devices share the platform's virtio-mmio window, one slot each in the order
- * of their creation, one edge-triggered wire each. One doorbell per device:
- * its address says nothing about the queue, so it makes all queues look.
+ * of their creation, one edge-triggered wire each. A device has one address
+ * for notifications; the doorbells of its queues match the value written.
  *
  * Accesses to registers other than 4 aligned bytes read as zero and are
  * dropped (sec. 4.2.2.2); the device's configuration takes any.
@@ -14,10 +14,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/virtio_mmio.h>
-#include <stdio.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "devices/virtio/virtio.h"
 
@@ -33,17 +29,13 @@ static_assert(VIRTIO_MMIO_CONFIG == 0x100, "VIRTIO 1.3 sec. 4.2.2");
 
 /**
  * struct virtio_mmio - transport state
- * @kick: eventfd of the doorbell
- * @doorbell: it is registered
- * @pending: InterruptStatus; guarded by virtio_device.lock
+ * @pending: InterruptStatus; any thread
  */
 struct virtio_mmio {
 	struct bus_region region;
 	struct virtio_device *vd;
 	unsigned slot;
-	struct event_source kick;
-	bool doorbell;
-	uint8_t pending;
+	_Atomic uint8_t pending;
 };
 
 static struct virtio_mmio *bus_of(const struct virtio_device *vd)
@@ -154,7 +146,7 @@ static void queue_write(struct virtio_queue *q, uint64_t offset, uint32_t value)
 		if (value == 1)
 			virtio_queue_enable(q);
 		else if (!value)
-			virtq_reset(&q->ring);
+			virtio_queue_disable(q);
 		break;
 	case QUEUE_RESET:
 		if (value == 1)
@@ -188,7 +180,7 @@ static void register_write(struct virtio_mmio *vm, uint64_t offset,
 		virtio_notify(vd, value);
 		break;
 	case VIRTIO_MMIO_INTERRUPT_ACK:
-		vm->pending &= (uint8_t)~value;
+		atomic_fetch_and(&vm->pending, (uint8_t)~value);
 		break;
 	case VIRTIO_MMIO_STATUS:
 		virtio_set_status(vd, (uint8_t)value);
@@ -220,34 +212,26 @@ static void mmio_interrupt(struct virtio_device *vd, struct virtio_queue *q)
 	struct virtio_mmio *vm = bus_of(vd);
 	struct irq_wire wire = wire_of(vm);
 
-	vm->pending |= q ? INT_QUEUE : INT_CONFIG;
+	atomic_fetch_or(&vm->pending, q ? INT_QUEUE : INT_CONFIG);
 	irq_pulse(&wire);
 }
 
 static void mmio_doorbells(struct virtio_device *vd, bool on)
 {
-	struct virtio_mmio *vm = bus_of(vd);
-	gpa_t at = GPA(vm->region.base + VIRTIO_MMIO_QUEUE_NOTIFY);
+	struct doorbells *bells = vd->dev.env->doorbells;
+	gpa_t at = GPA(bus_of(vd)->region.base + VIRTIO_MMIO_QUEUE_NOTIFY);
 
-	if (on && !vm->doorbell)
-		vm->doorbell =
-			!doorbell_add(vd->dev.env->doorbells, at, vm->kick.fd);
-	if (!on && vm->doorbell) {
-		doorbell_del(vd->dev.env->doorbells, at, vm->kick.fd);
-		vm->doorbell = false;
+	for (uint32_t i = 0; i < vd->queue_count; i++) {
+		struct virtio_queue *q = &vd->queue[i];
+
+		if (on && !q->doorbell.v && q->ring.enabled &&
+		    !doorbell_add(bells, at, &i, q->kick.fd))
+			q->doorbell = at;
+		if (on || !q->doorbell.v)
+			continue;
+		doorbell_del(bells, at, &i, q->kick.fd);
+		q->doorbell = GPA(0);
 	}
-}
-
-static void kicked(void *opaque, uint32_t events)
-{
-	struct virtio_mmio *vm = opaque;
-	uint64_t count;
-
-	(void)events;
-	if (read(vm->kick.fd, &count, sizeof(count)) < 0)
-		return;
-	for (unsigned i = 0; i < vm->vd->queue_count; i++)
-		virtio_process(vm->vd, i);
 }
 
 static void mmio_device_reset(struct virtio_device *vd)
@@ -281,28 +265,6 @@ static int place(struct virtio_mmio *vm, struct diag *d)
 	return 0;
 }
 
-static int add_kick(struct virtio_mmio *vm, struct diag *d)
-{
-	int err;
-
-	vm->kick.ready = kicked;
-	vm->kick.opaque = vm;
-	vm->kick.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (vm->kick.fd < 0)
-		return diag_errno(d, errno, "cannot create an eventfd");
-	err = event_add(vm->vd->dev.env->loop, &vm->kick, EPOLLIN);
-	if (!err)
-		return 0;
-	close(vm->kick.fd);
-	return diag_errno(d, -err, "cannot watch an eventfd");
-}
-
-static void remove_kick(struct virtio_mmio *vm)
-{
-	event_del(vm->vd->dev.env->loop, &vm->kick);
-	close(vm->kick.fd);
-}
-
 static int mmio_realize(struct virtio_device *vd, struct diag *d)
 {
 	struct virtio_mmio *vm = bus_of(vd);
@@ -312,16 +274,10 @@ static int mmio_realize(struct virtio_device *vd, struct diag *d)
 	err = place(vm, d);
 	if (err)
 		return err;
-	err = add_kick(vm, d);
-	if (err)
-		return err;
 	err = bus_add(vd->dev.env->mmio, &vm->region, d);
-	if (err) {
-		remove_kick(vm);
-		return err;
-	}
-	++*vd->dev.env->virtio_mmio_used;
-	return 0;
+	if (!err)
+		++*vd->dev.env->virtio_mmio_used;
+	return err;
 }
 
 /* Slots are given out in order; only the last one comes back. */
@@ -330,7 +286,6 @@ static void mmio_unrealize(struct virtio_device *vd)
 	struct virtio_mmio *vm = bus_of(vd);
 
 	bus_remove(vd->dev.env->mmio, &vm->region);
-	remove_kick(vm);
 	if (vm->slot + 1 == *vd->dev.env->virtio_mmio_used)
 		--*vd->dev.env->virtio_mmio_used;
 }

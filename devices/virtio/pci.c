@@ -74,19 +74,25 @@ static_assert(COMMON_QUEUE_USED == VIRTIO_PCI_COMMON_Q_USEDLO,
  * struct virtio_pci - transport state
  * @cfg_cap: offset of the configuration access capability
  * @base: where the BAR is, or PCI_UNMAPPED; guarded by virtio_device.lock
- * @isr: likewise
+ * @isr: and the level of INTA, guarded by @isr_lock
  */
 struct virtio_pci {
 	struct pci_func func;
 	struct virtio_device *vd;
 	uint8_t cfg_cap;
 	uint64_t base;
+	pthread_mutex_t isr_lock;
 	uint8_t isr;
 };
 
 static struct virtio_pci *bus_of(const struct virtio_device *vd)
 {
 	return vd->bus;
+}
+
+static struct virtio_pci *func_owner(struct pci_func *f)
+{
+	return container_of(f, struct virtio_pci, func);
 }
 
 /* ---- common configuration ---------------------------------------------- */
@@ -180,6 +186,7 @@ static void write_vector(struct virtio_pci *vp, struct virtio_queue *q,
 			 uint64_t value)
 {
 	q->vector = check_vector(vp, value);
+	virtio_vector_changed(q);
 }
 
 /* Writing 0 is not allowed (sec. 4.1.4.3.2); only a reset disables. */
@@ -259,16 +266,23 @@ static void common_write(struct virtio_pci *vp, uint64_t offset, unsigned size,
 
 /* ---- the other sections ------------------------------------------------ */
 
+/* Clear the register and INTA, or add to both. Return: what it was. */
+static uint8_t isr_change(struct virtio_pci *vp, uint8_t add)
+{
+	uint8_t was;
+
+	pthread_mutex_lock(&vp->isr_lock);
+	was = vp->isr;
+	vp->isr = add ? was | add : 0;
+	pci_intx_set(&vp->func, add);
+	pthread_mutex_unlock(&vp->isr_lock);
+	return was;
+}
+
 static uint64_t isr_read(struct virtio_pci *vp, uint64_t offset, unsigned size)
 {
-	uint8_t isr = vp->isr;
-
 	(void)size;
-	if (offset)
-		return 0;
-	vp->isr = 0;
-	pci_intx_set(&vp->func, false);
-	return isr;
+	return offset ? 0 : isr_change(vp, 0);
 }
 
 static uint64_t device_read(struct virtio_pci *vp, uint64_t offset,
@@ -370,11 +384,6 @@ static bool cfg_target(const struct virtio_pci *vp, uint32_t *offset,
 	       range_within(*offset, *len, 0, BAR_BYTES);
 }
 
-static struct virtio_pci *func_owner(struct pci_func *f)
-{
-	return container_of(f, struct virtio_pci, func);
-}
-
 static uint8_t *cfg_data(struct virtio_pci *vp)
 {
 	return vp->func.config + vp->cfg_cap + sizeof(struct virtio_pci_cap);
@@ -409,8 +418,23 @@ static void pci_interrupt(struct virtio_device *vd, struct virtio_queue *q)
 
 	if (pci_msix_fire(&vp->func, q ? q->vector : vd->config_vector))
 		return;
-	vp->isr |= q ? ISR_QUEUE : ISR_CONFIG;
-	pci_intx_set(&vp->func, true);
+	isr_change(vp, q ? ISR_QUEUE : ISR_CONFIG);
+}
+
+static int pci_call_fd(struct virtio_device *vd, struct virtio_queue *q)
+{
+	return pci_msix_fd(&bus_of(vd)->func, q->vector);
+}
+
+/* The guest turned MSI-X on or off. */
+static void msix_switched(struct pci_func *f)
+{
+	struct virtio_device *vd = func_owner(f)->vd;
+
+	pthread_mutex_lock(&vd->lock);
+	for (unsigned i = 0; i < vd->queue_count; i++)
+		virtio_vector_changed(&vd->queue[i]);
+	pthread_mutex_unlock(&vd->lock);
 }
 
 static void doorbell_on(struct virtio_pci *vp, struct virtio_queue *q)
@@ -418,13 +442,13 @@ static void doorbell_on(struct virtio_pci *vp, struct virtio_queue *q)
 	gpa_t at =
 		GPA(vp->base + AT_NOTIFY + (uint64_t)q->index * NOTIFY_STRIDE);
 
-	if (!doorbell_add(vp->vd->dev.env->doorbells, at, q->kick.fd))
+	if (!doorbell_add(vp->vd->dev.env->doorbells, at, NULL, q->kick.fd))
 		q->doorbell = at;
 }
 
 static void doorbell_off(struct virtio_pci *vp, struct virtio_queue *q)
 {
-	doorbell_del(vp->vd->dev.env->doorbells, q->doorbell, q->kick.fd);
+	doorbell_del(vp->vd->dev.env->doorbells, q->doorbell, NULL, q->kick.fd);
 	q->doorbell = GPA(0);
 }
 
@@ -459,16 +483,14 @@ static void bar_moved(struct pci_func *f, unsigned index, uint64_t base)
 
 static void pci_device_reset(struct virtio_device *vd)
 {
-	struct virtio_pci *vp = bus_of(vd);
-
-	vp->isr = 0;
-	pci_intx_set(&vp->func, false);
+	isr_change(bus_of(vd), 0);
 }
 
 /* ---- making ------------------------------------------------------------ */
 
 static const struct pci_func_ops func_ops = {
 	.bar_moved = bar_moved,
+	.msix_switched = msix_switched,
 	.window_read = window_read,
 	.window_written = window_written,
 };
@@ -514,9 +536,9 @@ static void add_caps(struct virtio_pci *vp)
 	add_cap(f, VIRTIO_PCI_CAP_NOTIFY_CFG, AT_NOTIFY,
 		vd->queue_count * NOTIFY_STRIDE, &stride);
 	add_cap(f, VIRTIO_PCI_CAP_ISR_CFG, AT_ISR, 1, NULL);
-	if (vd->cls->config_bytes)
+	if (vd->config_bytes)
 		add_cap(f, VIRTIO_PCI_CAP_DEVICE_CFG, AT_DEVICE,
-			vd->cls->config_bytes, NULL);
+			vd->config_bytes, NULL);
 	vp->cfg_cap = add_cap(f, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, &data);
 	data_at = (uint8_t)(vp->cfg_cap + sizeof(struct virtio_pci_cap));
 	pci_func_window(f, data_at, data_at + 3);
@@ -553,6 +575,12 @@ static int build(struct virtio_pci *vp, struct diag *d)
 	return err;
 }
 
+static void pci_unrealize(struct virtio_device *vd)
+{
+	pci_func_release(&bus_of(vd)->func);
+	pthread_mutex_destroy(&bus_of(vd)->isr_lock);
+}
+
 static int pci_realize(struct virtio_device *vd, struct diag *d)
 {
 	struct virtio_pci *vp = bus_of(vd);
@@ -563,15 +591,11 @@ static int pci_realize(struct virtio_device *vd, struct diag *d)
 				 vd->dev.id);
 	vp->vd = vd;
 	vp->base = PCI_UNMAPPED;
+	pthread_mutex_init(&vp->isr_lock, NULL);
 	err = build(vp, d);
 	if (err)
-		pci_func_release(&vp->func);
+		pci_unrealize(vd);
 	return err;
-}
-
-static void pci_unrealize(struct virtio_device *vd)
-{
-	pci_func_release(&bus_of(vd)->func);
 }
 
 static void pci_reset(struct virtio_device *vd)
@@ -607,6 +631,7 @@ const struct virtio_transport virtio_pci = {
 	.reset = pci_reset,
 	.device_reset = pci_device_reset,
 	.interrupt = pci_interrupt,
+	.call_fd = pci_call_fd,
 	.doorbells = pci_doorbells,
 	.save = pci_save,
 	.load = pci_load,

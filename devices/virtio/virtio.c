@@ -34,14 +34,14 @@ static void dropped(struct virtio_device *vd, const char *what)
 /* DRIVER_OK and not broken. */
 static bool running(const struct virtio_device *vd)
 {
-	return (vd->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) ==
-	       VIRTIO_DRIVER_OK;
+	return (atomic_load(&vd->status) &
+		(VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) == VIRTIO_DRIVER_OK;
 }
 
 void virtio_config_changed(struct virtio_device *vd)
 {
-	vd->generation++;
-	if (vd->status & VIRTIO_DRIVER_OK)
+	atomic_fetch_add(&vd->generation, 1);
+	if (atomic_load(&vd->status) & VIRTIO_DRIVER_OK)
 		vd->transport->interrupt(vd, NULL);
 }
 
@@ -51,13 +51,41 @@ void virtio_misused(struct virtio_device *vd, const char *why)
 		  "%s: the guest's driver broke a rule (%s): the device needs "
 		  "a reset",
 		  vd->dev.id, why);
-	if (vd->status & VIRTIO_NEEDS_RESET)
+	if (atomic_fetch_or(&vd->status, VIRTIO_NEEDS_RESET) &
+	    VIRTIO_NEEDS_RESET)
 		return;
-	vd->status |= VIRTIO_NEEDS_RESET;
 	virtio_config_changed(vd);
 }
 
 /* ---- queues: for devices ----------------------------------------------- */
+
+static pthread_mutex_t *ring_lock(struct virtio_queue *q)
+{
+	return q->vd->cls->parallel ? &q->lock : &q->vd->lock;
+}
+
+void virtio_queue_lock(struct virtio_device *vd, unsigned queue)
+{
+	pthread_mutex_lock(ring_lock(&vd->queue[queue]));
+}
+
+void virtio_queue_unlock(struct virtio_device *vd, unsigned queue)
+{
+	pthread_mutex_unlock(ring_lock(&vd->queue[queue]));
+}
+
+/* For those who hold the device's lock. */
+static void ring_enter(struct virtio_queue *q)
+{
+	if (q->vd->cls->parallel)
+		pthread_mutex_lock(&q->lock);
+}
+
+static void ring_leave(struct virtio_queue *q)
+{
+	if (q->vd->cls->parallel)
+		pthread_mutex_unlock(&q->lock);
+}
 
 bool virtio_pop(struct virtio_device *vd, unsigned queue,
 		struct virtq_chain *chain)
@@ -65,7 +93,7 @@ bool virtio_pop(struct virtio_device *vd, unsigned queue,
 	struct virtq *ring = &vd->queue[queue].ring;
 	int got;
 
-	if (!running(vd))
+	if (!atomic_load(&vd->queue[queue].started) || !running(vd))
 		return false;
 	got = virtq_pop(ring, chain);
 	if (!got && virtq_wait(ring))
@@ -106,12 +134,12 @@ void virtio_kick(struct virtio_device *vd, unsigned queue)
 		return;
 }
 
-void virtio_process(struct virtio_device *vd, unsigned queue)
+static void process(struct virtio_device *vd, unsigned queue)
 {
-	pthread_mutex_lock(&vd->lock);
-	if (running(vd) && vd->queue[queue].ring.enabled)
+	virtio_queue_lock(vd, queue);
+	if (running(vd) && atomic_load(&vd->queue[queue].started))
 		vd->cls->notify(vd, queue);
-	pthread_mutex_unlock(&vd->lock);
+	virtio_queue_unlock(vd, queue);
 }
 
 static void kicked(void *opaque, uint32_t events)
@@ -121,7 +149,7 @@ static void kicked(void *opaque, uint32_t events)
 
 	(void)events;
 	if (read(q->kick.fd, &count, sizeof(count)) == sizeof(count))
-		virtio_process(q->vd, q->index);
+		process(q->vd, q->index);
 }
 
 static size_t iov_copy(const struct iovec *iov, unsigned count, size_t offset,
@@ -162,21 +190,54 @@ size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
 
 /* ---- status and features: for transports ------------------------------- */
 
+/* Let the device work on @q, if it can. */
+static void queue_start(struct virtio_queue *q)
+{
+	struct virtio_device *vd = q->vd;
+
+	if (q->started || vd->paused || !q->ring.enabled || !running(vd))
+		return;
+	atomic_store(&q->started, true);
+	if (vd->cls->start)
+		vd->cls->start(vd, q->index);
+	virtio_kick(vd, q->index);
+}
+
+/* When it returns, nothing of @q is in flight. */
+static void queue_stop(struct virtio_queue *q)
+{
+	if (!q->started)
+		return;
+	atomic_store(&q->started, false);
+	/* Who has seen it started has the ring's lock, and is done now. */
+	ring_enter(q);
+	ring_leave(q);
+	if (q->vd->cls->stop)
+		q->vd->cls->stop(q->vd, q->index);
+}
+
+static void queue_forget(struct virtio_queue *q)
+{
+	ring_enter(q);
+	virtq_reset(&q->ring);
+	ring_leave(q);
+	q->reg = (struct virtq_layout){ .size = q->ring.size_max };
+}
+
 /* Forget all that the driver did. */
 static void state_reset(struct virtio_device *vd)
 {
 	vd->transport->doorbells(vd, false);
+	for (unsigned i = 0; i < vd->queue_count; i++)
+		queue_stop(&vd->queue[i]);
 	if (vd->cls->reset)
 		vd->cls->reset(vd);
 	for (unsigned i = 0; i < vd->queue_count; i++) {
-		struct virtio_queue *q = &vd->queue[i];
-
-		virtq_reset(&q->ring);
-		q->reg = (struct virtq_layout){ .size = q->ring.size_max };
-		q->vector = VIRTIO_NO_VECTOR;
+		queue_forget(&vd->queue[i]);
+		vd->queue[i].vector = VIRTIO_NO_VECTOR;
 	}
 	vd->features = 0;
-	vd->status = 0;
+	atomic_store(&vd->status, 0);
 	vd->config_vector = VIRTIO_NO_VECTOR;
 	vd->offered_word = vd->driver_word = 0;
 	vd->queue_select = 0;
@@ -197,8 +258,7 @@ static void start(struct virtio_device *vd)
 {
 	vd->transport->doorbells(vd, true);
 	for (unsigned i = 0; i < vd->queue_count; i++)
-		if (vd->queue[i].ring.enabled)
-			virtio_kick(vd, i);
+		queue_start(&vd->queue[i]);
 }
 
 void virtio_set_status(struct virtio_device *vd, uint8_t status)
@@ -211,10 +271,10 @@ void virtio_set_status(struct virtio_device *vd, uint8_t status)
 		state_reset(vd);
 		return;
 	}
-	vd->status |= status & writable;
+	atomic_fetch_or(&vd->status, status & writable);
 	if (added & VIRTIO_FEATURES_OK) {
 		if (negotiate(vd))
-			vd->status |= VIRTIO_FEATURES_OK;
+			atomic_fetch_or(&vd->status, VIRTIO_FEATURES_OK);
 		else
 			dropped(vd, "asks for features that are not offered");
 	}
@@ -224,7 +284,7 @@ void virtio_set_status(struct virtio_device *vd, uint8_t status)
 		dropped(vd, "starts without negotiated features");
 		return;
 	}
-	vd->status |= VIRTIO_DRIVER_OK;
+	atomic_fetch_or(&vd->status, VIRTIO_DRIVER_OK);
 	start(vd);
 }
 
@@ -305,6 +365,7 @@ void virtio_queue_set_size(struct virtio_queue *q, uint16_t size)
 void virtio_queue_enable(struct virtio_queue *q)
 {
 	struct virtio_device *vd = q->vd;
+	int err;
 
 	if (q->ring.enabled)
 		return;
@@ -312,11 +373,24 @@ void virtio_queue_enable(struct virtio_queue *q)
 		dropped(vd, "enables a queue before FEATURES_OK");
 		return;
 	}
-	if (virtq_enable(&q->ring, &q->reg, vd->features & VIRTIO_F_EVENT_IDX,
-			 vd->features & VIRTIO_F_INDIRECT_DESC))
+	ring_enter(q);
+	err = virtq_enable(&q->ring, &q->reg, vd->features & VIRTIO_F_EVENT_IDX,
+			   vd->features & VIRTIO_F_INDIRECT_DESC);
+	ring_leave(q);
+	if (err) {
 		virtio_misused(vd, q->ring.broken);
-	else if (vd->status & VIRTIO_DRIVER_OK)
+	} else if (vd->status & VIRTIO_DRIVER_OK) {
 		vd->transport->doorbells(vd, true);
+		queue_start(q);
+	}
+}
+
+void virtio_queue_disable(struct virtio_queue *q)
+{
+	queue_stop(q);
+	ring_enter(q);
+	virtq_reset(&q->ring);
+	ring_leave(q);
 }
 
 void virtio_queue_reset(struct virtio_queue *q)
@@ -325,8 +399,8 @@ void virtio_queue_reset(struct virtio_queue *q)
 		dropped(q->vd, "resets a queue without the feature");
 		return;
 	}
-	virtq_reset(&q->ring);
-	q->reg = (struct virtq_layout){ .size = q->ring.size_max };
+	queue_stop(q);
+	queue_forget(q);
 }
 
 void virtio_notify(struct virtio_device *vd, uint64_t queue)
@@ -357,7 +431,7 @@ void virtio_config_write(struct virtio_device *vd, uint64_t offset,
 	uint8_t bytes[8];
 
 	if (!vd->cls->set_config ||
-	    !range_within(offset, size_bytes, 0, vd->cls->config_bytes))
+	    !range_within(offset, size_bytes, 0, vd->config_bytes))
 		return;
 	put_le64(bytes, value);
 	vd->cls->set_config(vd, (unsigned)offset, bytes, size_bytes);
@@ -365,16 +439,45 @@ void virtio_config_write(struct virtio_device *vd, uint64_t offset,
 
 /* ---- device class ------------------------------------------------------ */
 
+static int source_open(struct event_loop *loop, struct event_source *src,
+		       void (*ready)(void *opaque, uint32_t events),
+		       void *opaque)
+{
+	int err;
+
+	src->ready = ready;
+	src->opaque = opaque;
+	src->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (src->fd < 0)
+		return -errno;
+	if (!loop)
+		return 0;
+	err = event_add(loop, src, EPOLLIN);
+	if (err) {
+		close(src->fd);
+		src->fd = -1;
+	}
+	return err;
+}
+
+static void source_close(struct event_loop *loop, struct event_source *src)
+{
+	if (src->fd <= 0)
+		return;
+	event_del(loop, src);
+	close(src->fd);
+}
+
 static void queues_free(struct virtio_device *vd)
 {
 	for (unsigned i = 0; i < vd->queue_count; i++) {
 		struct virtio_queue *q = &vd->queue[i];
 
-		if (q->kick.fd > 0) {
-			event_del(vd->dev.env->loop, &q->kick);
-			close(q->kick.fd);
-		}
+		source_close(q->loop, &q->kick);
+		source_close(vd->dev.env->loop, &q->call);
 		virtq_release(&q->ring);
+		if (q->vd)
+			pthread_mutex_destroy(&q->lock);
 	}
 	free(vd->queue);
 	vd->queue = NULL;
@@ -383,20 +486,19 @@ static void queues_free(struct virtio_device *vd)
 static int queue_new(struct virtio_device *vd, unsigned index, struct diag *d)
 {
 	struct virtio_queue *q = &vd->queue[index];
-	int err =
-		virtq_init(&q->ring, vd->dev.env->ram, vd->cls->queue_size, d);
+	int err = virtq_init(&q->ring, vd->dev.env->ram, vd->queue_size, d);
 
 	if (err)
 		return err;
+	pthread_mutex_init(&q->lock, NULL);
 	q->vd = vd;
 	q->index = index;
-	q->kick.ready = kicked;
-	q->kick.opaque = q;
-	q->kick.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (q->kick.fd < 0)
-		return diag_errno(d, errno, "cannot create an eventfd");
-	err = event_add(vd->dev.env->loop, &q->kick, EPOLLIN);
-	return err ? diag_errno(d, -err, "cannot watch an eventfd") : 0;
+	q->loop = vd->cls->loop ? vd->cls->loop(vd, index) : NULL;
+	if (!q->loop)
+		q->loop = vd->dev.env->loop;
+	err = source_open(vd->cls->offload ? NULL : q->loop, &q->kick, kicked,
+			  q);
+	return err ? diag_errno(d, -err, "cannot make a kick eventfd") : 0;
 }
 
 static int queues_new(struct virtio_device *vd, struct diag *d)
@@ -414,14 +516,19 @@ static int queues_new(struct virtio_device *vd, struct diag *d)
 	return err;
 }
 
+static const struct virtio_transport *choose(const struct device_env *env)
+{
+	if (env->transport)
+		return env->transport;
+	return env->config->platform.transport == TRANSPORT_MMIO ? &virtio_mmio
+								 : &virtio_pci;
+}
+
 static int transport_new(struct virtio_device *vd, struct diag *d)
 {
-	const struct device_env *env = vd->dev.env;
 	int err;
 
-	vd->transport = env->config->platform.transport == TRANSPORT_MMIO
-				? &virtio_mmio
-				: &virtio_pci;
+	vd->transport = choose(vd->dev.env);
 	vd->bus = calloc(1, vd->transport->size_bytes);
 	if (!vd->bus)
 		return diag_fail(d, ENOMEM, "out of memory");
@@ -433,6 +540,20 @@ static int transport_new(struct virtio_device *vd, struct diag *d)
 	return err;
 }
 
+/* What the device offers to the driver. */
+static uint64_t offer(struct virtio_device *vd)
+{
+	uint64_t common = COMMON_FEATURES;
+
+	if (vd->cls->in_order)
+		common |= VIRTIO_F_IN_ORDER;
+	if (vd->dev.env->config->platform.access_platform)
+		common |= VIRTIO_F_ACCESS_PLATFORM;
+	if (vd->cls->limit)
+		common &= vd->cls->limit(vd);
+	return common | (vd->cls->get_features ? vd->cls->get_features(vd) : 0);
+}
+
 int virtio_realize(struct device *dev, const struct device_place *place,
 		   struct diag *d)
 {
@@ -442,14 +563,14 @@ int virtio_realize(struct device *dev, const struct device_place *place,
 	(void)place;
 	vd->cls = dev->cls->data;
 	vd->queue_count = vd->cls->queue_count;
-	CHECK(vd->cls->config_bytes <= VIRTIO_CONFIG_MAX);
+	vd->queue_size = vd->cls->queue_size;
+	vd->config_bytes = vd->cls->config_bytes;
 	pthread_mutex_init(&vd->lock, NULL);
 	err = vd->cls->realize ? vd->cls->realize(vd, d) : 0;
 	if (err)
 		goto err_lock;
-	vd->offered = COMMON_FEATURES;
-	if (vd->cls->get_features)
-		vd->offered |= vd->cls->get_features(vd);
+	CHECK(vd->config_bytes <= VIRTIO_CONFIG_MAX);
+	vd->offered = offer(vd);
 	err = queues_new(vd, d);
 	if (err)
 		goto err_class;
@@ -462,6 +583,8 @@ int virtio_realize(struct device *dev, const struct device_place *place,
 	return 0;
 
 err_queues:
+	if (vd->cls->halt)
+		vd->cls->halt(vd);
 	queues_free(vd);
 err_class:
 	if (vd->cls->unrealize)
@@ -480,6 +603,8 @@ void virtio_unrealize(struct device *dev)
 	pthread_mutex_unlock(&vd->lock);
 	vd->transport->unrealize(vd);
 	free(vd->bus);
+	if (vd->cls->halt)
+		vd->cls->halt(vd);
 	queues_free(vd);
 	if (vd->cls->unrealize)
 		vd->cls->unrealize(vd);
@@ -502,6 +627,60 @@ void virtio_power_on(struct device *dev)
 	state_reset(vd);
 	pthread_mutex_unlock(&vd->lock);
 	vd->transport->reset(vd);
+}
+
+void virtio_pause(struct device *dev)
+{
+	struct virtio_device *vd = to_virtio(dev);
+
+	pthread_mutex_lock(&vd->lock);
+	vd->paused = true;
+	for (unsigned i = 0; i < vd->queue_count; i++)
+		queue_stop(&vd->queue[i]);
+	pthread_mutex_unlock(&vd->lock);
+}
+
+void virtio_resume(struct device *dev)
+{
+	struct virtio_device *vd = to_virtio(dev);
+
+	pthread_mutex_lock(&vd->lock);
+	vd->paused = false;
+	for (unsigned i = 0; i < vd->queue_count; i++)
+		queue_start(&vd->queue[i]);
+	pthread_mutex_unlock(&vd->lock);
+}
+
+/* ---- interrupts of offloaded queues ------------------------------------ */
+
+static void called(void *opaque, uint32_t events)
+{
+	struct virtio_queue *q = opaque;
+	uint64_t count;
+
+	(void)events;
+	if (read(q->call.fd, &count, sizeof(count)) == sizeof(count))
+		q->vd->transport->interrupt(q->vd, q);
+}
+
+int virtio_call_fd(struct virtio_device *vd, unsigned queue)
+{
+	struct virtio_queue *q = &vd->queue[queue];
+	int fd = -1, err = 0;
+
+	if (vd->transport->call_fd)
+		fd = vd->transport->call_fd(vd, q);
+	if (fd >= 0)
+		return fd;
+	if (q->call.fd <= 0)
+		err = source_open(vd->dev.env->loop, &q->call, called, q);
+	return err ? err : q->call.fd;
+}
+
+void virtio_vector_changed(struct virtio_queue *q)
+{
+	if (q->started && q->vd->cls->call_changed)
+		q->vd->cls->call_changed(q->vd, q->index);
 }
 
 /* ---- state ------------------------------------------------------------- */
@@ -570,7 +749,7 @@ static int common_load(struct virtio_device *vd, struct stream_in *in)
 	uint8_t status = stream_get_u8(in);
 	uint64_t features = stream_get_u64(in);
 
-	vd->generation = stream_get_u32(in);
+	atomic_store(&vd->generation, stream_get_u32(in));
 	vd->config_vector = stream_get_u16(in);
 	vd->offered_word = stream_get_u32(in);
 	vd->driver_word = stream_get_u32(in);
@@ -578,7 +757,7 @@ static int common_load(struct virtio_device *vd, struct stream_in *in)
 	if (in->failed || queue_count != vd->queue_count ||
 	    !status_possible(vd, status, features))
 		return -EBADMSG;
-	vd->status = status;
+	atomic_store(&vd->status, status);
 	vd->features = features;
 	for (unsigned i = 0; i < queue_count; i++)
 		if (queue_load(&vd->queue[i], in))

@@ -15,10 +15,20 @@
  * rules of a ring, the device sets DEVICE_NEEDS_RESET, says so once, and does
  * nothing more until it is reset.
  *
- * Threads: register handlers on vCPU threads, queue processing on the event
- * loop, both under virtio_device.lock. A kick is an eventfd, signalled by the
- * hypervisor (doorbell) or by the register handler. Lock order: pci_root.lock,
- * virtio_device.lock, then what pci.h and vmm/ say.
+ * Threads: register handlers on vCPU threads under virtio_device.lock. A kick
+ * is an eventfd, signalled by the hypervisor (doorbell) or by the register
+ * handler; the event loop that serves the queue then calls the device. What
+ * guards a ring, and with it virtio_pop(), virtio_push() and virtio_done(), is
+ * the queue's lock (virtio_queue_lock()): virtio_device.lock, or for classes
+ * that are @parallel one lock for each queue, so that queues work on threads
+ * of their own. Lock order: pci_root.lock, virtio_device.lock, queue locks in
+ * the order of their numbers, then what pci.h and vmm/ say.
+ *
+ * A queue takes requests while it is started: enabled by the driver, which has
+ * set DRIVER_OK. Before anything else happens to a started queue (reset of
+ * queue or device, saving, the end of the machine) it is stopped: the stop hook
+ * ends what is in flight, and from then on nobody touches the guest's memory
+ * for this queue.
  */
 #ifndef DEVICES_VIRTIO_VIRTIO_H
 #define DEVICES_VIRTIO_VIRTIO_H
@@ -45,10 +55,13 @@ enum virtio_status {
 };
 
 /* VIRTIO 1.3 sec. 6 */
-#define VIRTIO_F_INDIRECT_DESC (1ULL << 28)
-#define VIRTIO_F_EVENT_IDX     (1ULL << 29)
-#define VIRTIO_F_VERSION_1     (1ULL << 32)
-#define VIRTIO_F_RING_RESET    (1ULL << 40)
+#define VIRTIO_F_INDIRECT_DESC	 (1ULL << 28)
+#define VIRTIO_F_EVENT_IDX	 (1ULL << 29)
+#define VIRTIO_F_VERSION_1	 (1ULL << 32)
+#define VIRTIO_F_ACCESS_PLATFORM (1ULL << 33)
+#define VIRTIO_F_RING_PACKED	 (1ULL << 34)
+#define VIRTIO_F_IN_ORDER	 (1ULL << 35)
+#define VIRTIO_F_RING_RESET	 (1ULL << 40)
 
 /* VIRTIO 1.3 sec. 5 */
 enum virtio_id { VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_RNG = 4 };
@@ -60,22 +73,40 @@ struct virtio_device;
  * @id: device type
  * @pci_class: 24-bit PCI class code
  * @queue_count: queues; realize may change virtio_device.queue_count
- * @queue_size: most entries of each
- * @config_bytes: size of its configuration, at most VIRTIO_CONFIG_MAX
+ * @queue_size: most entries of each; realize may change
+ *	virtio_device.queue_size
+ * @config_bytes: size of its configuration, at most VIRTIO_CONFIG_MAX; realize
+ *	may change virtio_device.config_bytes
+ * @parallel: each queue has a lock of its own
+ * @in_order: requests are always given back in the order they were taken
+ * @offload: somebody else (the kernel, a vhost-user back end) works on the
+ *	rings: kicks go to virtio_queue.kick only, @notify is never called
  * @realize: allocate what the device needs; before the transport exists
  * @unrealize: the mirror, after the transport is gone
+ * @loop: the event loop that serves @queue; NULL, or the hook is NULL: main
+ * @halt: end the threads that run such loops; before queues are freed
  * @save, @load: the device's own state; queues and transport are saved around
  *	it; load validates and returns 0 or -EBADMSG
  *
- * The six hooks; all but @notify on a vCPU thread or the main thread, all
- * with virtio_device.lock held; all but @notify may be NULL:
- * @reset: forget everything; queues are reset right after
+ * The six hooks; all but @notify on a vCPU thread or the main thread with
+ * virtio_device.lock held; all but @notify may be NULL:
+ * @reset: forget everything; queues are stopped, and reset right after
  * @get_features: device-specific feature bits offered
  * @set_features: the driver accepted @features; false refuses them
  * @get_config: copy the current configuration, @config_bytes, to @config
  * @set_config: the driver wrote [@offset, @offset + @len), inside of it
- * @notify: the driver notified @queue; event loop; take at most
- *	VIRTIO_KICK_BUDGET requests (virtio_more())
+ * @notify: the driver notified @queue; the queue's event loop, the queue's lock
+ *	held; take at most VIRTIO_KICK_BUDGET requests (virtio_more())
+ *
+ * For devices with requests in flight or with offloaded queues; threads and
+ * lock as above, no queue's lock held; each may be NULL:
+ * @limit: of the feature bits that all devices share (rings, notifications)
+ *	those that this one can live with; at realize
+ * @start: @queue is started; a kick follows
+ * @stop: finish or give up what is in flight on @queue, which takes nothing new
+ *	already; may wait for the queue's thread, which must not need
+ *	virtio_device.lock
+ * @call_changed: virtio_call_fd() of the started @queue is another one
  */
 struct virtio_class {
 	enum virtio_id id;
@@ -83,8 +114,11 @@ struct virtio_class {
 	unsigned queue_count;
 	uint16_t queue_size;
 	uint16_t config_bytes;
+	bool parallel, in_order, offload;
 	int (*realize)(struct virtio_device *vd, struct diag *d);
 	void (*unrealize)(struct virtio_device *vd);
+	struct event_loop *(*loop)(struct virtio_device *vd, unsigned queue);
+	void (*halt)(struct virtio_device *vd);
 	void (*save)(const struct virtio_device *vd, struct stream_out *out);
 	int (*load)(struct virtio_device *vd, struct stream_in *in);
 
@@ -95,22 +129,34 @@ struct virtio_class {
 	void (*set_config)(struct virtio_device *vd, unsigned offset,
 			   const uint8_t *data, unsigned len);
 	void (*notify)(struct virtio_device *vd, unsigned queue);
+
+	uint64_t (*limit)(struct virtio_device *vd);
+	void (*start)(struct virtio_device *vd, unsigned queue);
+	void (*stop)(struct virtio_device *vd, unsigned queue);
+	void (*call_changed)(struct virtio_device *vd, unsigned queue);
 };
 
 /**
  * struct virtio_queue - one queue and its registers
  * @reg: what the driver has programmed; copied when it enables the queue
  * @vector: MSI-X vector or VIRTIO_NO_VECTOR
+ * @lock: guards @ring of a parallel device
+ * @started: see the DOC block; written with virtio_device.lock held
+ * @loop: serves the queue
  * @kick: eventfd that the driver's notification signals
+ * @call: eventfd that interrupts, for virtio_call_fd(); made when needed
  * @doorbell: address of the registered doorbell, 0 if there is none
  */
 struct virtio_queue {
 	struct virtio_device *vd;
 	unsigned index;
+	pthread_mutex_t lock;
 	struct virtq ring;
 	struct virtq_layout reg;
 	uint16_t vector;
-	struct event_source kick;
+	atomic_bool started;
+	struct event_loop *loop;
+	struct event_source kick, call;
 	gpa_t doorbell;
 };
 
@@ -121,7 +167,10 @@ struct virtio_queue {
  * @describe: into the platform description; may be NULL
  * @reset: power-on state of its own registers (not the device's)
  * @device_reset: the driver reset the device; lock held
- * @interrupt: tell the driver; @q NULL: the configuration changed; lock held
+ * @interrupt: tell the driver; @q NULL: the configuration changed; any thread,
+ *	with or without locks of virtio
+ * @call_fd: an eventfd that does the same for @q without us, or -1; may be
+ *	NULL; lock held
  * @doorbells: register (all enabled queues that have none) or remove; lock
  *	held
  * @save, @load: its own registers
@@ -136,6 +185,7 @@ struct virtio_transport {
 	void (*reset)(struct virtio_device *vd);
 	void (*device_reset)(struct virtio_device *vd);
 	void (*interrupt)(struct virtio_device *vd, struct virtio_queue *q);
+	int (*call_fd)(struct virtio_device *vd, struct virtio_queue *q);
 	void (*doorbells)(struct virtio_device *vd, bool on);
 	void (*save)(const struct virtio_device *vd, struct stream_out *out);
 	int (*load)(struct virtio_device *vd, struct stream_in *in,
@@ -149,15 +199,17 @@ extern const struct virtio_transport virtio_mmio; /* may be mmio-stub.c */
 /**
  * struct virtio_device - first member of every virtio device
  * @cls: what it does; @transport, @bus: how it is attached
- * @lock: guards everything below
+ * @lock: guards everything below, except the rings of a parallel device
  * @offered, @features: feature bits; @features are the driver's, final with
  *	VIRTIO_FEATURES_OK
- * @status: enum virtio_status
- * @generation: of the configuration, counts its changes
+ * @status: enum virtio_status; any thread may read it and set NEEDS_RESET
+ * @generation: of the configuration, counts its changes; any thread
  * @config_vector: MSI-X vector of configuration changes
  * @offered_word, @driver_word: feature select registers
  * @queue_select: queue whose registers are shown
- * @queue: @queue_count of them
+ * @queue: @queue_count of them, each of at most @queue_size entries
+ * @config_bytes: size of the configuration
+ * @paused: nothing is started; main thread
  * @misuse: how often the driver broke a rule
  */
 struct virtio_device {
@@ -167,12 +219,14 @@ struct virtio_device {
 	void *bus;
 	pthread_mutex_t lock;
 	uint64_t offered, features;
-	uint8_t status;
-	uint32_t generation;
+	_Atomic uint8_t status;
+	atomic_uint generation;
 	uint16_t config_vector;
 	uint32_t offered_word, driver_word;
 	uint16_t queue_select;
 	unsigned queue_count;
+	uint16_t queue_size, config_bytes;
+	bool paused;
 	struct virtio_queue *queue;
 	atomic_uint misuse;
 };
@@ -182,7 +236,8 @@ struct virtio_device {
 #define VIRTIO_DEVICE_CLASS                                                 \
 	.realize = virtio_realize, .describe = virtio_describe,             \
 	.reset = virtio_power_on, .save = virtio_save, .load = virtio_load, \
-	.unrealize = virtio_unrealize
+	.unrealize = virtio_unrealize, .pause = virtio_pause,               \
+	.resume = virtio_resume
 
 /* The hooks of VIRTIO_DEVICE_CLASS; see struct device_class. */
 int virtio_realize(struct device *dev, const struct device_place *place,
@@ -193,8 +248,15 @@ void virtio_power_on(struct device *dev);
 void virtio_save(const struct device *dev, struct stream_out *out);
 int virtio_load(struct device *dev, struct stream_in *in, struct diag *d);
 void virtio_unrealize(struct device *dev);
+void virtio_pause(struct device *dev);
+void virtio_resume(struct device *dev);
 
-/* ---- for devices; with the lock held ----------------------------------- */
+/* ---- for devices; with the queue's lock held --------------------------- */
+
+/** virtio_queue_lock, virtio_queue_unlock - what guards @queue's ring: for
+ * event handlers of the device's own, on the queue's loop */
+void virtio_queue_lock(struct virtio_device *vd, unsigned queue);
+void virtio_queue_unlock(struct virtio_device *vd, unsigned queue);
 
 /**
  * virtio_pop - virtq_pop() that deals with broken queues
@@ -221,15 +283,24 @@ void virtio_done(struct virtio_device *vd, unsigned queue);
  */
 bool virtio_more(struct virtio_device *vd, unsigned queue, unsigned *taken);
 
-/** virtio_kick - call the notify hook for @queue again, from the event loop;
- * any thread, the lock need not be held */
+/** virtio_kick - call the notify hook for @queue again, from its event loop;
+ * any thread, no lock need be held */
 void virtio_kick(struct virtio_device *vd, unsigned queue);
 
-/** virtio_config_changed - count and tell the driver */
+/**
+ * virtio_call_fd - an eventfd that interrupts the driver for @queue, for those
+ * who work on offloaded queues; virtio_device.lock held
+ *
+ * The MSI-X vector's own where that is possible, else one that the main loop
+ * forwards. Return: the descriptor, which stays ours, or -errno.
+ */
+int virtio_call_fd(struct virtio_device *vd, unsigned queue);
+
+/** virtio_config_changed - count and tell the driver; any thread */
 void virtio_config_changed(struct virtio_device *vd);
 
 /** virtio_misused - the driver broke a rule that concerns the whole device:
- * DEVICE_NEEDS_RESET; @why is a literal */
+ * DEVICE_NEEDS_RESET; any thread; @why is a literal */
 void virtio_misused(struct virtio_device *vd, const char *why);
 
 /** iov_read, iov_write - copy at most @len bytes out of or into I/O vectors
@@ -239,7 +310,7 @@ size_t iov_read(const struct iovec *iov, unsigned count, size_t offset,
 size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
 		 const void *buf, size_t len);
 
-/* ---- for transports; with the lock held -------------------------------- */
+/* ---- for transports; with virtio_device.lock held ---------------------- */
 
 /** virtio_set_status - the driver writes the status register; 0 resets */
 void virtio_set_status(struct virtio_device *vd, uint8_t status);
@@ -273,12 +344,14 @@ void virtio_queue_enable(struct virtio_queue *q);
 /** virtio_queue_reset - VIRTIO 1.3 sec. 2.6.1; only with the feature */
 void virtio_queue_reset(struct virtio_queue *q);
 
+/** virtio_queue_disable - stop the queue; its registers stay */
+void virtio_queue_disable(struct virtio_queue *q);
+
+/** virtio_vector_changed - what transport.call_fd() answers for @q may have */
+void virtio_vector_changed(struct virtio_queue *q);
+
 /** virtio_notify - the notification register was written with @queue */
 void virtio_notify(struct virtio_device *vd, uint64_t queue);
-
-/** virtio_process - @queue was notified: let the device work; event loop, the
- * lock not held */
-void virtio_process(struct virtio_device *vd, unsigned queue);
 
 /** virtio_config_read, virtio_config_write - access the device's
  * configuration; what is outside reads as zero and drops writes */

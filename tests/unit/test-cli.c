@@ -70,9 +70,10 @@ static void write_config(FILE *out)
 
 /* ---- accepted ------------------------------------------------------------*/
 
-#define REST                                                  \
-	" --serial null --console tty --rng src=/dev/urandom" \
-	" --platform tables=auto,transport=pci --hypervisor auto"
+#define REST                                                         \
+	" --serial null --console tty --rng src=/dev/urandom"        \
+	" --platform tables=auto,transport=pci,access_platform=off " \
+	"--hypervisor auto"
 #define CPUS " --cpus boot=1,max=1,max_phys_bits=46,nested=on,pmu=auto"
 #define MEMORY                                                        \
 	" --memory size=512M,mergeable=off,shared=off,hugepages=off," \

@@ -104,9 +104,10 @@ static const struct {
 	{ "serial", "file=\"a]\"c", "file=\"a]c\"" },
 	{ "serial", "\"file=a,b\"", "file=\"a,b\"" },
 	{ "rng", "src=/dev/hwrng", "src=/dev/hwrng" },
-	{ "platform", "tables=fdt", "tables=fdt,transport=pci" },
+	{ "platform", "tables=fdt",
+	  "tables=fdt,transport=pci,access_platform=off" },
 	{ "platform", "transport=mmio,tables=acpi",
-	  "tables=acpi,transport=mmio" },
+	  "tables=acpi,transport=mmio,access_platform=off" },
 	{ "hypervisor", "fake", "fake" },
 };
 

@@ -81,6 +81,12 @@ static inline struct bed_vm *bed_vm_of(struct host_vm *vm)
 	return container_of(vm, struct bed_vm, vm);
 }
 
+/* Doorbells that match a value share an address. */
+static inline uint64_t bell_key(uint64_t addr, const uint64_t *match)
+{
+	return addr | (match ? *match << 48 : 0);
+}
+
 static inline int bed_doorbell_add(struct host_vm *vm, bool pio, uint64_t addr,
 				   unsigned size, const uint64_t *match, int fd)
 {
@@ -88,8 +94,9 @@ static inline int bed_doorbell_add(struct host_vm *vm, bool pio, uint64_t addr,
 
 	(void)pio;
 	(void)size;
-	(void)match;
-	return b->refuse ? -1 : note_add(b->doorbell, &b->doorbells, addr, fd);
+	return b->refuse ? -1
+			 : note_add(b->doorbell, &b->doorbells,
+				    bell_key(addr, match), fd);
 }
 
 static inline int bed_doorbell_del(struct host_vm *vm, bool pio, uint64_t addr,
@@ -99,8 +106,7 @@ static inline int bed_doorbell_del(struct host_vm *vm, bool pio, uint64_t addr,
 
 	(void)pio;
 	(void)size;
-	(void)match;
-	return note_del(b->doorbell, &b->doorbells, addr, fd);
+	return note_del(b->doorbell, &b->doorbells, bell_key(addr, match), fd);
 }
 
 static inline int bed_irqfd_add(struct host_vm *vm, uint32_t gsi, int fd)
@@ -554,10 +560,11 @@ static inline uint64_t drv_bell(struct drv *drv, unsigned q)
 static inline void drv_kick(struct drv *drv, unsigned q)
 {
 	struct bed_vm *vm = &drv->b->vm;
-	uint64_t one = 1;
+	uint64_t one = 1, match = q;
+	uint64_t key = bell_key(drv_bell(drv, q), drv->mmio ? &match : NULL);
 
 	for (unsigned i = 0; i < vm->doorbells; i++) {
-		if (vm->doorbell[i].key != drv_bell(drv, q))
+		if (vm->doorbell[i].key != key)
 			continue;
 		CHECK(write(vm->doorbell[i].fd, &one, 8) == 8);
 		return;
