@@ -56,7 +56,7 @@ CFLAGS_ALL = -std=gnu11 $(WARN) -fno-strict-aliasing -fstack-protector-strong \
 	-ffunction-sections -fdata-sections -pthread $(CFLAGS)
 LDFLAGS_ALL = -static -Wl,--gc-sections -Wl,-T,$(COLD) -pthread $(LDFLAGS)
 COLD := $(SRC)/vmm/cold.ld
-LDLIBS := -lfdt -lzstd -lz
+LDLIBS := -lfdt -lzstd -lz -luring
 # Debian's libfdt-dev cannot be installed for two architectures at once, so
 # the other one's static libraries are unpacked below $(O) (tests/deps).
 ifneq ($(ARCH),$(HOST_ARCH))

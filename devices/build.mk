@@ -5,6 +5,10 @@ obj-y += devices/legacy/fixed.o devices/legacy/primecell.o \
 	devices/legacy/rtc-cmos.o devices/legacy/rtc-pl031.o \
 	devices/legacy/gpio-pl061.o devices/legacy/acpi-pm.o \
 	devices/legacy/ged.o
+obj-y += devices/block/block.o devices/block/file.o devices/block/lock.o \
+	devices/block/engine-uring.o devices/block/engine-threads.o \
+	devices/block/raw.o
+obj-y += devices/block/qcow2$(if $(CONFIG_QCOW2),,-stub).o
 obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o devices/virtio/virtio.o

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: block I/O by io_uring
+ *
+ * One ring per queue, with the image's files registered. Requests collect in
+ * the submission queue until the kick, which is one io_uring_enter() for all
+ * of them; what the page cache can answer is done when that call returns, and
+ * is delivered at once. What takes longer makes the ring's descriptor
+ * readable, which the event loop watches; there is no eventfd to write and
+ * read.
+ *
+ * The kernel is asked not to interrupt the thread for completions (Linux 5.19,
+ * COOP_TASKRUN). DEFER_TASKRUN would be a little better still, but then a ring
+ * that epoll watches loses wake-ups (seen with Linux 6.18).
+ *
+ * Threads: the queue's.
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+
+#include "devices/block/impl.h"
+
+#define ENTRIES_MAX 4096 /* more are in flight after several kicks */
+#define REAP_BATCH  64
+
+/** struct uring - block_queue.engine_state */
+struct uring {
+	struct io_uring ring;
+};
+
+static int ring_init(struct uring *u, unsigned depth)
+{
+	unsigned entries = MIN(MAX(depth, 1), ENTRIES_MAX);
+	int err;
+
+	err = io_uring_queue_init(entries, &u->ring,
+				  IORING_SETUP_CLAMP |
+					  IORING_SETUP_COOP_TASKRUN |
+					  IORING_SETUP_TASKRUN_FLAG);
+	if (err == -EINVAL) /* older than 5.19 */
+		err = io_uring_queue_init(entries, &u->ring,
+					  IORING_SETUP_CLAMP);
+	return err;
+}
+
+static int register_files(struct uring *u, const struct block *b)
+{
+	int fd[BLOCK_FILES_MAX];
+
+	for (unsigned i = 0; i < b->file_count; i++)
+		fd[i] = b->file[i]->fd;
+	return io_uring_register_files(&u->ring, fd, b->file_count);
+}
+
+static int uring_open(struct block_queue *q, struct diag *d)
+{
+	struct uring *u = calloc(1, sizeof(*u));
+	int err;
+
+	if (!u)
+		return diag_fail(d, ENOMEM, "out of memory");
+	err = ring_init(u, q->depth);
+	if (err) {
+		free(u);
+		return diag_errno(d, -err, "%s: io_uring", q->b->file[0]->what);
+	}
+	err = register_files(u, q->b);
+	if (err) {
+		io_uring_queue_exit(&u->ring);
+		free(u);
+		return diag_errno(d, -err, "%s: io_uring, files",
+				  q->b->file[0]->what);
+	}
+	q->engine_state = u;
+	q->source.fd = u->ring.ring_fd;
+	return 0;
+}
+
+static void uring_close(struct block_queue *q)
+{
+	struct uring *u = q->engine_state;
+
+	io_uring_queue_exit(&u->ring);
+	free(u);
+}
+
+static void enter(struct uring *u)
+{
+	/* Failures leave entries in the queue, for the next time: the kernel
+	 * is short of memory. */
+	io_uring_submit(&u->ring);
+}
+
+static struct io_uring_sqe *next_entry(struct uring *u)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+	while (!sqe) {
+		enter(u);
+		sqe = io_uring_get_sqe(&u->ring);
+	}
+	return sqe;
+}
+
+static void prepare(struct io_uring_sqe *sqe, const struct block_request *r)
+{
+	int fd = (int)r->file->slot;
+	uint64_t at = block_step_offset(r);
+	const struct iovec *iov;
+	unsigned count;
+
+	iov = block_step_iov(r, &count);
+	switch ((enum block_step)r->step) {
+	case STEP_READ:
+		if (count == 1)
+			io_uring_prep_read(sqe, fd, iov->iov_base,
+					   (unsigned)iov->iov_len, at);
+		else
+			io_uring_prep_readv(sqe, fd, iov, count, at);
+		break;
+	case STEP_WRITE:
+		if (count == 1)
+			io_uring_prep_write(sqe, fd, iov->iov_base,
+					    (unsigned)iov->iov_len, at);
+		else
+			io_uring_prep_writev(sqe, fd, iov, count, at);
+		break;
+	case STEP_ALLOCATE:
+		io_uring_prep_fallocate(sqe, fd, r->mode, (off_t)at,
+					(off_t)r->len_bytes);
+		break;
+	case STEP_DISCARD:
+	case STEP_SYNC:
+	default:
+		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+	}
+	sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+static void uring_submit(struct block_queue *q, struct block_request *r)
+{
+	struct uring *u = q->engine_state;
+	struct io_uring_sqe *sqe;
+
+	/* Rare: a device that knows nothing better. It has no io_uring form
+	 * before Linux 6.12, and is done quickly. */
+	if (r->step == STEP_DISCARD) {
+		block_step_finish(q, r, block_step_call(r));
+		return;
+	}
+	sqe = next_entry(u);
+	prepare(sqe, r);
+	io_uring_sqe_set_data(sqe, r);
+}
+
+static void uring_kick(struct block_queue *q)
+{
+	struct uring *u = q->engine_state;
+
+	if (io_uring_sq_ready(&u->ring))
+		enter(u);
+}
+
+static unsigned uring_reap(struct block_queue *q, bool wait)
+{
+	struct uring *u = q->engine_state;
+	struct io_uring_cqe *cqe[REAP_BATCH];
+	unsigned n;
+
+	n = io_uring_peek_batch_cqe(&u->ring, cqe, REAP_BATCH);
+	if (!n && wait && !io_uring_wait_cqe(&u->ring, cqe))
+		n = 1;
+	for (unsigned i = 0; i < n; i++) {
+		struct block_request *r = io_uring_cqe_get_data(cqe[i]);
+		int result = cqe[i]->res;
+
+		io_uring_cq_advance(&u->ring, 1);
+		block_step_finish(q, r, result);
+	}
+	return n;
+}
+
+const struct block_engine block_engine_uring = {
+	.name = "io_uring",
+	.open = uring_open,
+	.close = uring_close,
+	.submit = uring_submit,
+	.kick = uring_kick,
+	.reap = uring_reap,
+};
