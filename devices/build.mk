@@ -14,5 +14,7 @@ obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o devices/virtio/virtio.o
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
 obj-y += devices/vhost/vhost-user-msg.o
+obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \
+	devices/net/tap.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o

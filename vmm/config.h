@@ -108,6 +108,29 @@ struct rate_config {
 	struct bucket_config bandwidth, ops;
 };
 
+/**
+ * struct net_config - --net
+ * @tap: name of the host's interface; NULL: a new one, vmtap0 or the like
+ * @ip, @mask: address of the host's side, v4 or v6; NULL: left alone
+ * @mac: of the guest's side; NULL: made up
+ * @host_mac: of the host's side; NULL: left alone
+ * @mtu: of both sides; 0: the host's, not told to the guest
+ * @fd: descriptors of a tap's queues instead of @tap, or of datagram sockets
+ * @num_queues: two for each pair
+ * @offload_tso, @offload_ufo, @offload_csum: may be offered to the guest
+ * @vhost: the kernel moves the packets
+ */
+struct net_config {
+	char *id;
+	char *tap, *ip, *mask, *mac, *host_mac;
+	uint32_t mtu;
+	struct u32_list fd;
+	uint32_t num_queues, queue_size;
+	bool offload_tso, offload_ufo, offload_csum;
+	bool vhost;
+	struct rate_config rate;
+};
+
 /** struct platform_config - --platform; @access_platform: virtio devices offer
  * VIRTIO_F_ACCESS_PLATFORM */
 struct platform_config {
