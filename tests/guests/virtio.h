@@ -179,6 +179,10 @@ bool vring_kick(struct vring *r);
 int vring_take(struct vring *r, uint32_t *written);
 int vring_wait(struct vring *r, uint32_t *written);
 
+/** vring_wait_or_reset - wait until the request comes back (false) or the
+ * device wants a reset instead (true) */
+bool vring_wait_or_reset(struct vring *r);
+
 /** vring_interrupts - ask for them or for none from now on */
 void vring_interrupts(struct vring *r, bool on);
 

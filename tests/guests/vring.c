@@ -289,6 +289,14 @@ int vring_wait(struct vring *r, uint32_t *written)
 	return -1;
 }
 
+bool vring_wait_or_reset(struct vring *r)
+{
+	while (vring_take(r, NULL) < 0)
+		if (virtio_status(r->v) & S_NEEDS_RESET)
+			return true;
+	return false;
+}
+
 /* ---- interrupts ---------------------------------------------------------- */
 
 static void interrupt_at(struct vring *r, unsigned count)

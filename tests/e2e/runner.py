@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+DOC: boots of Debian guests in an emulated server, and how they are judged
+
+One server is started; inside it a shell script runs every case, one after the
+other, with marks around its output. This module reads the marks and judges
+each case by exit status, lines that must be there and lines that must not. The
+kernel logs of the guests may only hold the complaints that are listed, each
+with its reason, in tests/e2e/allowed-log-lines.
+"""
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TESTS = os.path.dirname(HERE)
+IMAGE = os.path.join(TESTS, "images", "image")
+HOST = os.path.join(TESTS, "hosts", "host")
+
+# What is run inside the server before the cases. wait_for FILE PATTERN COUNT:
+# until PATTERN stands COUNT times in FILE, or 200 s are over, or spandrel is
+# gone. check NAME COMMAND...: a line that the case is judged by.
+PRELUDE = r"""
+wait_for() {
+	left=200
+	while [ "$(grep -c "$2" "$1")" -lt "$3" ] && [ $left -gt 0 ] &&
+		[ -d /proc/$pid ]; do
+		sleep 1
+		left=$((left - 1))
+	done
+}
+run() {
+	timeout -s KILL "$limit" spandrel "$@" </dev/null
+}
+# Start, wait for a mark, terminate; the exit status is spandrel's.
+watch() {
+	pattern=$1 count=$2; shift 2
+	: >/tmp/out
+	spandrel "$@" </dev/null >/tmp/out 2>&1 &
+	pid=$!
+	wait_for /tmp/out "$pattern" "$count"
+	kill -TERM $pid
+	[ "$twice" ] && kill -TERM $pid
+	wait $pid
+	status=$?
+	cat /tmp/out
+	return $status
+}
+# Start, let during() do its part meanwhile, wait for the end.
+along() {
+	: >/tmp/out
+	timeout -s KILL "$limit" spandrel "$@" </dev/null >/tmp/out 2>&1 &
+	pid=$!
+	during
+	wait $pid
+	status=$?
+	cat /tmp/out
+	return $status
+}
+check() {
+	name=$1; shift
+	if "$@"; then
+		echo "HOST-OK $name"
+	else
+		echo "HOST-BAD $name: $*"
+	fi
+}
+"""
+
+
+class Case:
+    """One boot: how it is started and what must come of it.
+
+    prepare, during and after are shell: before it, while it runs, after it.
+    watch=(PATTERN, COUNT) ends it by SIGTERM when so many lines are there.
+    """
+
+    def __init__(self, name, words="info", kernel="/guest/kernel", cpus=1,
+                 memory="256M", extra=(), status=0, expect=(), forbid=(),
+                 watch=None, twice=False, prepare="", cmdline="",
+                 console="off", during="", after="",
+                 initramfs="/guest/initramfs", limit=240):
+        self.__dict__.update(locals())
+        self.output, self.code, self.seconds = None, None, 0
+
+    def arguments(self, tty):
+        cmdline = (f"console={tty} panic=-1 {self.cmdline} "
+                   f"spandrel.test={self.words}")
+        return ["--kernel", self.kernel, "--initramfs", self.initramfs,
+                "--cmdline", cmdline, "--cpus", f"boot={self.cpus}",
+                "--memory",
+                self.memory if "=" in self.memory else f"size={self.memory}",
+                "--serial", "tty", "--console", self.console, *self.extra]
+
+    def script(self, tty):
+        verb = "run"
+        if self.watch:
+            verb = (f"twice={'1' if self.twice else ''} watch "
+                    f"{shlex.quote(self.watch[0])} {self.watch[1]}")
+        elif self.during:
+            verb = "along"
+        lines = [f"echo '@@CASE {self.name}'", self.prepare,
+                 f"limit={self.limit}"]
+        if self.during:
+            lines += ["during() {", self.during, "}"]
+        lines += [f"{verb} {shlex.join(self.arguments(tty))}", "status=$?",
+                  self.after, "echo", "echo \"@@END $status\"",
+                  "rm -f /tmp/out"]
+        return "\n".join(lines)
+
+    def problems(self, allowed):
+        if self.code is None:
+            return ["never ran to its end"]
+        found = []
+        if self.code != self.status:
+            found.append(f"exit status {self.code}, not {self.status}")
+        for pattern in self.expect:
+            if not re.search(pattern, self.output, re.M):
+                found.append(f"no line like: {pattern}")
+        for pattern in (*self.forbid, "^HOST-BAD.*", "^GUEST-BAD.*"):
+            hit = re.search(pattern, self.output, re.M)
+            if hit:
+                found.append(f"a line it must not have: {hit.group(0)}")
+        return found + log_problems(self.output, allowed)
+
+
+def load_allowed():
+    """Lines "PATTERN<TAB>REASON"."""
+    allowed = []
+    with open(os.path.join(HERE, "allowed-log-lines"), encoding="utf-8") as f:
+        for line in f:
+            line = line.rstrip("\n")
+            if line and not line.startswith("#"):
+                pattern, _, reason = line.partition("\t")
+                if not reason.strip():
+                    sys.exit(f"allowed-log-lines: no reason: {pattern}")
+                allowed.append(re.compile(pattern))
+    return allowed
+
+
+# <level>[time] text, from dmesg -r; 0 to 4 is emergency to warning.
+LOG_LINE = re.compile(r"^<(\d+)>\[\s*[\d.]+\] (.*)$")
+# Complaints that the kernel logs below warning level.
+COMPLAINT = re.compile(
+    r"\b(ACPI (BIOS )?(Error|Warning|Exception)|firmware bug|\[Firmware Bug\]|"
+    r"can't claim|no compatible bridge window|failed to assign|"
+    r"clocksource.*unstable|OF: .*(error|not found)|invalid\b)", re.I)
+# A kernel WARNING is one complaint, from here to there.
+WARNING_FROM, WARNING_TO = "[ cut here ]", "[ end trace"
+
+
+def log_problems(output, allowed):
+    block = re.search(r"GUEST-DMESG-BEGIN(.*)GUEST-DMESG-END", output, re.S)
+    if not block:
+        return []
+    found = []
+    for level, text in log_entries(block.group(1)):
+        if (level <= 4 or COMPLAINT.search(text)) and \
+                not any(a.search(text) for a in allowed):
+            found.append(f"the guest's kernel complains: {text}")
+    return found
+
+
+def log_entries(log):
+    """(level, text) of each line; a kernel WARNING with its registers and
+    call trace is one."""
+    warning = None
+    for line in log.replace("\r", "").splitlines():
+        entry = LOG_LINE.match(line)
+        if not entry:
+            continue
+        level, text = int(entry.group(1)) & 7, entry.group(2)
+        if warning is None and WARNING_FROM not in text:
+            yield level, text
+        elif warning is None:
+            warning = []
+        elif WARNING_TO in text:
+            yield 4, " / ".join(warning[:2])
+            warning = None
+        else:
+            warning.append(text)
+    if warning:
+        yield 4, " / ".join(warning)
+
+
+def image(what, *arch):
+    return subprocess.run([IMAGE, what, *arch], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+class Servers:
+    """Starts emulated servers for the cases.
+
+    guest: the image that cases find as /guest/initramfs
+    tools: give the server the programs of tests/images/image tools
+    prelude: shell, before all cases
+    """
+
+    def __init__(self, server, spandrel, guest="guest", tools=False,
+                 prelude=""):
+        self.server, self.spandrel = server, spandrel
+        self.guest, self.tools, self.prelude = guest, tools, prelude
+        self.allowed = load_allowed()
+        self.rest = []
+
+    def _command(self, script):
+        arch = "arm64" if self.server == "arm" else "amd64"
+        memory = "1G" if self.server == "xeon" else "6G"
+        command = [HOST, "-q", self.server, "--memory", memory,
+                   "--timeout", "3000",
+                   "--add", f"{self.spandrel}:/bin/spandrel",
+                   "--add", f"{image('kernel', arch)}:/guest/kernel",
+                   "--add", f"{image(self.guest, arch)}:/guest/initramfs",
+                   "--add", f"{image('vmlinux', arch)}:/guest/vmlinux",
+                   "--add", f"{script}:/cases.sh"]
+        if self.tools:
+            command += ["--cpio", image("tools", arch)]
+        return [*command, "--", "sh", "/cases.sh"]
+
+    def run(self, cases):
+        """All of them in one server; fills in output and exit status."""
+        console = "ttyAMA0" if self.server == "arm" else "ttyS0"
+        with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
+            script.write(PRELUDE + self.prelude + "\n")
+            script.write("\n".join(c.script(console) for c in cases))
+            script.write("\necho '@@DONE'\n")
+            script.flush()
+            process = subprocess.Popen(self._command(script.name),
+                                       stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT)
+            try:
+                self.rest += split_output(process, cases)
+            finally:
+                process.terminate()
+                process.wait()
+
+    def run_again(self, cases):
+        """The emulators have bugs of their own: QEMU 7.2 now and then kills
+        an EPYC server, or leaves a nested guest spinning, under any VMM. So
+        what failed gets a second server, and the report says so."""
+        for case in cases:
+            print(f"# {self.server}: {case.name}: "
+                  f"{'; '.join(case.problems(self.allowed))[:300]}: "
+                  "trying again")
+            case.name += " (second try)"
+            case.output = case.code = None
+        self.run(cases)
+
+    def judge(self, cases, show):
+        """TAP; how many were bad."""
+        print(f"1..{len(cases)}")
+        bad = 0
+        for number, case in enumerate(cases, 1):
+            problems = case.problems(self.allowed)
+            bad += bool(problems)
+            print(f"{'not ' if problems else ''}ok {number} "
+                  f"{self.server}: {case.name}")
+            for problem in problems:
+                print(f"# {problem}")
+            if problems or show:
+                for line in (case.output or "(no output)").splitlines()[-400:]:
+                    print(f"#   {line}")
+        if any(c.code is None for c in cases):
+            for line in self.rest[-40:]:
+                print(f"# server: {line}")
+        slow = sorted(cases, key=lambda c: -c.seconds)[:5]
+        print(f"# {self.server}: slowest: "
+              + "; ".join(f"{c.name} {c.seconds:.0f} s" for c in slow))
+        return bad
+
+
+def split_output(process, cases):
+    """Give each case its lines; returns those that are no case's."""
+    by_name = {c.name: c for c in cases}
+    current, lines, rest, start = None, [], [], 0
+    for raw in process.stdout:
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        if line.startswith("@@CASE "):
+            current, lines = by_name[line[7:]], []
+            start = time.monotonic()
+        elif line.startswith("@@END ") and current:
+            current.output = "\n".join(lines)
+            current.code = int(line[6:])
+            current.seconds = time.monotonic() - start
+            current = None
+        elif current:
+            lines.append(line)
+            current.output = "\n".join(lines)
+        else:
+            rest.append(line)
+    return rest
+
+
+def main(about, servers, cases_of, **options):
+    """A program of cases. CASES_OF(server) makes them; OPTIONS are those of
+    class Servers."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    parser.add_argument("server", choices=servers)
+    parser.add_argument("spandrel")
+    parser.add_argument("--only", default="", help="part of the case's name")
+    parser.add_argument("--show", action="store_true",
+                        help="print the output of every case")
+    parser.add_argument("--once", action="store_true",
+                        help="no second try for what fails")
+    args = parser.parse_args()
+    cases = [c for c in cases_of(args.server) if args.only in c.name]
+    runner = Servers(args.server, os.path.abspath(args.spandrel), **options)
+    runner.run(cases)
+    again = [c for c in cases if c.problems(runner.allowed)]
+    if again and not args.once:
+        runner.run_again(again)
+    return 1 if runner.judge(cases, args.show) else 0
