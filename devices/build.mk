@@ -8,7 +8,15 @@ obj-y += devices/legacy/fixed.o devices/legacy/primecell.o \
 obj-y += devices/block/block.o devices/block/file.o devices/block/lock.o \
 	devices/block/engine-uring.o devices/block/engine-threads.o \
 	devices/block/raw.o
-obj-y += devices/block/qcow2$(if $(CONFIG_QCOW2),,-stub).o
+ifdef CONFIG_QCOW2
+obj-y += devices/block/qcow2.o devices/block/qcow2-header.o \
+	devices/block/qcow2-backing.o devices/block/qcow2-map.o \
+	devices/block/qcow2-refs.o devices/block/qcow2-commit.o \
+	devices/block/qcow2-io.o devices/block/qcow2-fast.o \
+	devices/block/qcow2-work.o devices/block/qcow2-compress.o
+else
+obj-y += devices/block/qcow2-stub.o
+endif
 obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o devices/virtio/virtio.o

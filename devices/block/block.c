@@ -3,6 +3,7 @@
 #include "devices/block/block.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -142,6 +143,29 @@ static void notice_quiet(struct block_queue *q)
 	pthread_mutex_unlock(&q->lock);
 }
 
+/* Until the engine or a job is done. */
+static void wait_for_either(const struct block_queue *q)
+{
+	struct pollfd fd[] = { { .fd = q->source.fd, .events = POLLIN },
+			       { .fd = q->job_fd, .events = POLLIN } };
+
+	poll(fd, ARRAY_SIZE(fd), -1);
+}
+
+/* Return: how many were delivered; may be 0 in spite of @wait. */
+static unsigned reap(struct block_queue *q, bool wait)
+{
+	unsigned n = 0;
+
+	if (q->b->format->reap)
+		n = q->b->format->reap(q);
+	if (!n && wait && q->jobs) {
+		wait_for_either(q);
+		n = q->b->format->reap(q);
+	}
+	return n + q->engine->reap(q, wait && !n && !q->jobs && q->in_flight);
+}
+
 /* Start and deliver until nothing is ready; @wait: not before one was. */
 static void run(struct block_queue *q, bool wait)
 {
@@ -149,7 +173,7 @@ static void run(struct block_queue *q, bool wait)
 	do {
 		q->engine->kick(q);
 		wait = wait && q->in_flight;
-	} while (q->engine->reap(q, wait) && (wait = false, true));
+	} while (reap(q, wait) && (wait = false, true));
 	q->kicking = false;
 	notice_quiet(q);
 }
@@ -168,6 +192,11 @@ static void queue_ready(void *opaque, uint32_t events)
 	struct block_queue *q = opaque;
 
 	(void)events;
+	run_as_client(q, false);
+}
+
+void block_queue_run(struct block_queue *q)
+{
 	run_as_client(q, false);
 }
 
@@ -322,14 +351,31 @@ static void go_on(struct block_queue *q, struct block_request *r, int step)
 		complete(q, r, step);
 }
 
+static void begin(struct block_queue *q)
+{
+	if (q->in_flight++)
+		return;
+	own(q);
+	atomic_store_explicit(&q->busy, true, memory_order_relaxed);
+}
+
+void block_job_begin(struct block_queue *q)
+{
+	begin(q);
+	q->jobs++;
+}
+
+void block_job_end(struct block_queue *q)
+{
+	q->in_flight--;
+	q->jobs--;
+}
+
 void block_file_submit(struct block_queue *q, struct block_file *file,
 		       struct block_request *r)
 {
 	r->file = file;
-	if (!q->in_flight++) {
-		own(q);
-		atomic_store_explicit(&q->busy, true, memory_order_relaxed);
-	}
+	begin(q);
 	go_on(q, r, block_step_first(r));
 }
 

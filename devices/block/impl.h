@@ -56,6 +56,7 @@ struct block_file {
  * @close: files are closed afterwards; may be NULL
  * @queue_new, @queue_free: block_queue.format; may be NULL
  * @submit: carry out a request, which is within the disk and allowed
+ * @reap: deliver what its own threads have finished; how many; may be NULL
  * @resize: see block_resize(); sets block.capacity
  */
 struct block_format {
@@ -66,6 +67,7 @@ struct block_format {
 	int (*queue_new)(struct block_queue *q, struct diag *d);
 	void (*queue_free)(struct block_queue *q);
 	void (*submit)(struct block_queue *q, struct block_request *r);
+	unsigned (*reap)(struct block_queue *q);
 	int (*resize)(struct block *b, uint64_t bytes, struct diag *d);
 };
 
@@ -112,7 +114,9 @@ extern const struct block_engine block_engine_threads;
 
 /**
  * struct block_queue - a thread's door; see block.h
- * @in_flight: requests on files that are not done
+ * @in_flight: requests on files that are not done, and jobs
+ * @jobs: of them, those that a format's own threads do; @job_fd is readable
+ *	when one is finished
  * @kicking: inside block_kick()
  * @owner: the thread that submits, valid once @owned
  * @source: what the engine makes readable when something is done
@@ -127,7 +131,8 @@ struct block_queue {
 	const struct block_engine *engine;
 	void *engine_state;
 	void *format;
-	unsigned in_flight;
+	unsigned in_flight, jobs;
+	int job_fd;
 	bool kicking, owned;
 	pthread_t owner;
 	struct event_source source;
@@ -142,6 +147,16 @@ struct block_queue {
 /** block_file_submit - start @r, whose offset is one in @file */
 void block_file_submit(struct block_queue *q, struct block_file *file,
 		       struct block_request *r);
+
+/** block_job_begin - a format's own threads do something for @q */
+void block_job_begin(struct block_queue *q);
+
+/** block_job_end - it is done, and its request will be in a moment; from
+ * block_format.reap() */
+void block_job_end(struct block_queue *q);
+
+/** block_queue_run - deliver what is done, from the event loop */
+void block_queue_run(struct block_queue *q);
 
 /** block_step_finish - an engine reports what a step returned: >= 0 or -errno;
  * goes on with the next step, or the request is done */
