@@ -51,7 +51,7 @@ struct virtio_transport;
  * @pci: NULL where there is no PCI host bridge
  * @platform: RAM, windows; const once devices are described
  * @virtio_mmio_used: slots of the virtio-mmio window already taken
- * @serial, @console: character back ends; NULL when off
+ * @serial, @console, @debug_console: character back ends; NULL when off
  * @transport: how virtio devices are attached; NULL: by the configuration
  * @request: ask the machine for something; any thread; returns at once, the
  *	calling vCPU stops before its next instruction
@@ -66,7 +66,7 @@ struct device_env {
 	unsigned *virtio_mmio_used;
 	const struct platform *platform;
 	const struct vm_config *config;
-	struct chardev *serial, *console;
+	struct chardev *serial, *console, *debug_console;
 	const struct virtio_transport *transport;
 	void (*request)(void *machine, enum machine_request what);
 	void *machine;

@@ -20,6 +20,7 @@ static const struct device_class *const classes[] = {
 	&gpio_pl061_class,
 	&acpi_pm_class,
 	&ged_class,
+	&debug_console_class,
 	&pci_host_class,
 #ifdef CONFIG_VIRTIO_RNG
 	&virtio_rng_class,

@@ -20,7 +20,7 @@
 /* Cloud Hypervisor's options that are known but not there yet. */
 static const char later_options[] =
 	"api-socket balloon dbus-object-path dbus-service-name "
-	"dbus-system-bus debug-console device disk event-monitor firmware "
+	"dbus-system-bus device disk event-monitor firmware "
 	"fs fw-cfg-config gdb generic-vhost-user host-data igvm ivshmem "
 	"landlock landlock-rules log-format memory-zone net no-shutdown numa "
 	"pci-segment pmem pvmemcontrol rate-limit-group restore rtc seccomp "

@@ -24,8 +24,8 @@
 #define RUN		      .verbs = CLI_RUN, SINCE
 
 /* The option makes items: vm_config.@list, a @type each, at most @times. */
-#define ITEMS(list, number, type, times)                         \
-	.list = true, .most = (times), .items_offset = AT(list), \
+#define ITEMS(member, number, type, times)                         \
+	.list = true, .most = (times), .items_offset = AT(member), \
 	.count_offset = AT(number), .item_bytes = sizeof(struct type)
 
 /* The key that every device has; the item struct has a char *id. */

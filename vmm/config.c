@@ -31,6 +31,12 @@ static const struct schema_choice char_words[] = {
 	{ .name = "pty", .value = CHAR_PTY },
 };
 
+static const struct schema_choice debug_words[] = {
+	{ .name = "off", .value = CHAR_OFF },
+	{ .name = "tty", .value = CHAR_TTY },
+	{ .name = "pty", .value = CHAR_PTY },
+};
+
 static const struct schema_choice feature_words[] = {
 	{ .name = "sve", .value = AT(cpus.sve), .arch = "arm64" },
 	{ .name = "pauth", .value = AT(cpus.pauth), .arch = "arm64" },
@@ -236,6 +242,34 @@ static const struct schema_key console_keys[] = {
 	  SINCE },
 };
 
+static const struct schema_key debug_console_keys[] = {
+	{ .type = SCHEMA_ENUM,
+	  .arch = "x86_64",
+	  .offset = ITEM_AT(debug_console_config, out.mode),
+	  CHOICES(debug_words),
+	  .preset = "off",
+	  .doc = "no port; this terminal; a new pseudo-terminal, whose name -v "
+		 "logs",
+	  SINCE },
+	{ .name = "file",
+	  .type = SCHEMA_PATH,
+	  .offset = ITEM_AT(debug_console_config, out.file),
+	  .selects = CHAR_FILE,
+	  .selects_offset = ITEM_AT(debug_console_config, out.mode),
+	  .doc = CHAR_FILE_DOC,
+	  SINCE },
+	{ .name = "iobase",
+	  .type = SCHEMA_U32,
+	  .aside = true,
+	  .arch = "x86_64",
+	  .offset = ITEM_AT(debug_console_config, iobase),
+	  .min = 1,
+	  .max = UINT16_MAX,
+	  .preset = "0xe9",
+	  .doc = "its port",
+	  SINCE },
+};
+
 static const struct schema_key rng_keys[] = {
 	{ .name = "src",
 	  .type = SCHEMA_PATH,
@@ -358,6 +392,17 @@ static const struct schema_option console_option = {
 	MACHINE,
 };
 
+static const struct schema_option debug_console_option = {
+	.name = "debug-console",
+	.group = "Devices",
+	ITEMS(debug_console, debug_console_count, debug_console_config, 1),
+	.one_of = true,
+	KEYS(debug_console_keys),
+	.doc = "a port to which firmware and kernels print byte by byte; "
+	       "x86_64",
+	MACHINE,
+};
+
 static const struct schema_option rng_option = {
 	.name = "rng",
 	.group = "Devices",
@@ -418,11 +463,11 @@ static const struct schema_option verbose_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&kernel_option,	  &initramfs_option,  &cmdline_option,
-	&cpus_option,	  &memory_option,     &serial_option,
-	&console_option,  &rng_option,	      &pvpanic_option,
-	&platform_option, &hypervisor_option, &log_file_option,
-	&verbose_option,
+	&kernel_option,	  &initramfs_option,	 &cmdline_option,
+	&cpus_option,	  &memory_option,	 &serial_option,
+	&console_option,  &debug_console_option, &rng_option,
+	&pvpanic_option,  &platform_option,	 &hypervisor_option,
+	&log_file_option, &verbose_option,
 };
 
 const struct schema vm_config_schema = {
@@ -570,23 +615,44 @@ static int check_memory(const struct memory_config *m, struct diag *d)
 	return check_hugepages(m, d);
 }
 
-static int check_ports(const struct vm_config *c, struct diag *d)
+/* Two ports cannot share a terminal, a file or a socket. */
+static int check_pair(const struct char_config *s, const char *name,
+		      const struct char_config *v, const char *other,
+		      struct diag *d)
 {
-	const struct char_config *s = &c->serial, *v = &c->console;
-
 	if (s->mode == CHAR_TTY && v->mode == CHAR_TTY)
 		return diag_fail(d, EINVAL,
-				 "--serial tty: --console tty has this "
-				 "terminal already; add --console off");
+				 "%s tty: %s tty has this terminal already; "
+				 "add %s off",
+				 name, other, other);
 	if ((s->mode == CHAR_FILE && v->mode == CHAR_FILE &&
 	     !strcmp(s->file, v->file)) ||
 	    (s->mode == CHAR_SOCKET && v->mode == CHAR_SOCKET &&
 	     !strcmp(s->socket, v->socket)))
 		return diag_fail(d, EINVAL,
-				 "--serial %s: --console has this name "
-				 "already; give each its own",
-				 s->mode == CHAR_FILE ? s->file : s->socket);
+				 "%s %s: %s has this name already; give each "
+				 "its own",
+				 name,
+				 s->mode == CHAR_FILE ? s->file : s->socket,
+				 other);
 	return 0;
+}
+
+static int check_ports(const struct vm_config *c, struct diag *d)
+{
+	const struct char_config *debug = NULL;
+	int ret =
+		check_pair(&c->serial, "--serial", &c->console, "--console", d);
+
+	if (c->debug_console_count)
+		debug = &c->debug_console->out;
+	if (!ret && debug)
+		ret = check_pair(debug, "--debug-console", &c->console,
+				 "--console", d);
+	if (!ret && debug)
+		ret = check_pair(debug, "--debug-console", &c->serial,
+				 "--serial", d);
+	return ret;
 }
 
 /* The item before (@option, @index) that is called @id too. */

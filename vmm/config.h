@@ -48,6 +48,12 @@ struct char_config {
 	char *socket; /* CHAR_SOCKET: UNIX socket path, we listen */
 };
 
+/** struct debug_console_config - --debug-console; @iobase: its port */
+struct debug_console_config {
+	struct char_config out;
+	uint32_t iobase;
+};
+
 /** enum three_way - on, off, or what the host offers */
 enum three_way { AUTO, ON, OFF };
 
@@ -149,6 +155,8 @@ struct vm_config {
 	struct cpus_config cpus;
 	struct memory_config memory;
 	struct char_config serial, console;
+	struct debug_console_config *debug_console; /* at most one */
+	unsigned debug_console_count;
 	struct rng_config rng;
 	struct platform_config platform;
 	bool pvpanic;

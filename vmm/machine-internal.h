@@ -16,7 +16,7 @@
  * struct machine - see machine.h
  *
  * Built by machine_new() and then const: cfg, arch, host, caps, platform,
- * mmio, pio, ic, loop, serial, console, device, env.
+ * mmio, pio, ic, loop, serial, console, debug_console, device, env.
  * Main thread only: vm, ram, payload, vcpus, boot, resets, term_timer.
  * Any thread: @requested (bits of enum machine_want), @wake. @why and
  * @why_lock: the first fatal vCPU writes.
@@ -33,7 +33,7 @@ struct machine {
 	struct arch_irqchip *ic;
 	struct doorbells doorbells;
 	struct event_loop *loop;
-	struct chardev *serial, *console;
+	struct chardev *serial, *console, *debug_console;
 	struct device_env env;
 	unsigned virtio_mmio_used;
 	struct device *device[PLAT_DEVICES_MAX];

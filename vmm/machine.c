@@ -33,6 +33,12 @@ static unsigned count_console(const struct vm_config *cfg)
 	return cfg->console.mode != CHAR_OFF;
 }
 
+static unsigned count_debug_console(const struct vm_config *cfg)
+{
+	return cfg->debug_console_count &&
+	       cfg->debug_console->out.mode != CHAR_OFF;
+}
+
 static unsigned count_pvpanic(const struct vm_config *cfg)
 {
 	return cfg->pvpanic;
@@ -64,6 +70,7 @@ static const struct device_rule device_rules[] = {
 	{ "virtio-rng", .optional = true, .count = count_one },
 	{ "virtio-console", .count = count_console },
 	{ "pvpanic", .count = count_pvpanic },
+	{ "debug-console", .count = count_debug_console },
 };
 
 static unsigned rule_count(const struct device_rule *r,
@@ -198,6 +205,10 @@ static int open_chardevs(struct machine *m, struct diag *d)
 	if (!err)
 		err = open_chardev(m, &m->console, &m->cfg->console,
 				   "--console", d);
+	if (!err && m->cfg->debug_console_count)
+		err = open_chardev(m, &m->debug_console,
+				   &m->cfg->debug_console->out,
+				   "--debug-console", d);
 	return err;
 }
 
@@ -215,6 +226,7 @@ static void fill_env(struct machine *m)
 		.config = m->cfg,
 		.serial = m->serial,
 		.console = m->console,
+		.debug_console = m->debug_console,
 		.request = machine_requested,
 		.machine = m,
 	};
@@ -315,6 +327,7 @@ void machine_free(struct machine *m)
 	m->arch->irqchip_free(m->ic);
 	if (m->host)
 		m->host->vm_free(m->vm);
+	chardev_free(m->debug_console);
 	chardev_free(m->console);
 	chardev_free(m->serial);
 	event_timer_release(&m->term_timer);

@@ -275,17 +275,28 @@ static int refuse_key(const struct schema_option *o, const char *element,
 
 /* ---- reading one value ---------------------------------------------------*/
 
-/* Digits from *@text on; false if there is none or it does not fit. */
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 'a' ^ 'A';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+}
+
+/* Digits from *@text on, hexadecimal behind 0x; false if there is none or it
+ * does not fit. */
 static bool read_number(const char **text, uint64_t *out)
 {
-	const char *p = *text;
+	const char *p = *text, *first;
+	unsigned base = p[0] == '0' && (p[1] == 'x' || p[1] == 'X') ? 16 : 10;
 	uint64_t v = 0;
 
-	for (; *p >= '0' && *p <= '9'; p++)
-		if (!mul_u64(v, 10, &v) ||
-		    !add_u64(v, (uint64_t)(*p - '0'), &v))
+	first = p += base == 16 ? 2 : 0;
+	for (; digit(*p) < (int)base; p++)
+		if (!mul_u64(v, base, &v) ||
+		    !add_u64(v, (uint64_t)digit(*p), &v))
 			return false;
-	if (p == *text)
+	if (p == first)
 		return false;
 	*text = p;
 	*out = v;
@@ -675,6 +686,16 @@ static bool has_key(const struct schema_option *o, const char *name)
 	return false;
 }
 
+/* The keys of a one_of list of which one can be given. */
+static uint64_t main_keys(const struct schema_option *o)
+{
+	uint64_t keys = 0;
+
+	for (unsigned i = 0; i < o->key_count; i++)
+		keys |= (uint64_t)!o->key[i].aside << i;
+	return keys;
+}
+
 static int parse_element(const struct schema_option *o, const char *element,
 			 uint64_t *seen, void *base, struct diag *d)
 {
@@ -691,7 +712,7 @@ static int parse_element(const struct schema_option *o, const char *element,
 	if (*seen & 1ull << (k - o->key))
 		return diag_fail(d, EINVAL, "--%s %s: given twice", o->name,
 				 k->name ? k->name : element);
-	if (*seen && o->one_of)
+	if (o->one_of && !k->aside && *seen & main_keys(o))
 		return refuse(o, NULL, element, "only one can be given", d);
 	*seen |= 1ull << (k - o->key);
 	ret = set_value(o, k, value, base, d);
@@ -1063,6 +1084,10 @@ static int refuse_arch(const struct schema_option *o,
 		       const struct schema_key *k, const char *value,
 		       const char *only, const char *arch, struct diag *d)
 {
+	if (!k->name || !value)
+		return diag_fail(d, EINVAL,
+				 "--%s: only on %s, this machine is %s",
+				 o->name, only, arch);
 	return diag_fail(d, EINVAL,
 			 "--%s %s=" SHOWN ": only on %s, this machine is %s",
 			 o->name, k->name, value, only, arch);

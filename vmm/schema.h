@@ -61,6 +61,7 @@ struct schema_choice {
  * @name: key; NULL for an option's only value and for bare words in a list
  * @type: see enum schema_type
  * @lead: a list element without "=" is a value of this key
+ * @aside: in a @one_of list, not the one
  * @arch: works only on this architecture; elsewhere there is no default, and
  *	only 0, off or auto is accepted
  * @offset: of the field in the config struct
@@ -77,7 +78,7 @@ struct schema_choice {
 struct schema_key {
 	const char *name;
 	enum schema_type type;
-	bool lead, optional;
+	bool lead, optional, aside;
 	const char *arch;
 	size_t offset;
 	uint64_t min, max;
@@ -95,7 +96,7 @@ struct schema_key {
  * @group: heading in --help; options of a group are neighbours
  * @key, @key_count: fields; exactly one unless @list
  * @list: the value is a list of elements
- * @one_of: a list of exactly one element
+ * @one_of: a list of exactly one element, beside those of keys that are @aside
  * @most: the option can be given that often, each time for an item of its own
  *	(a disk, a network card); 0: it has no items. @key offsets are then
  *	relative to the item, and a default that depends on the architecture

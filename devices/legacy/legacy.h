@@ -33,6 +33,10 @@ extern const struct device_class gpio_pl061_class;
  * it, the PM timer (4 ports); no wire */
 extern const struct device_class acpi_pm_class;
 
+/** debug_console_class - one port, connected to env->debug_console; its place
+ * is --debug-console iobase= */
+extern const struct device_class debug_console_class;
+
 /** ged_class - ACPI generic event device: the power button; no registers;
  * edge wire */
 extern const struct device_class ged_class;

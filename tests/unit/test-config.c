@@ -58,6 +58,8 @@ static const struct {
 	const char *option, *value, *result;
 } good[] = {
 	{ "kernel", "vmlinux", "vmlinux" },
+	{ "debug-console", "pty", "pty,iobase=233" },
+	{ "debug-console", "iobase=0x402,file=out", "file=out,iobase=1026" },
 	{ "kernel", "a,b=[\"c", "a,b=[\"c" },
 	{ "cmdline", "console=ttyS0 root=/dev/vda1 a=\"b c\"",
 	  "console=ttyS0 root=/dev/vda1 a=\"b c\"" },
@@ -152,7 +154,7 @@ static const struct {
 	{ "cpus", "boot= 1", "--cpus boot= 1:" BOOT_MUST },
 	{ "cpus", "boot=1x", "--cpus boot=1x:" BOOT_MUST },
 	{ "cpus", "1x", "--cpus boot=1x:" BOOT_MUST },
-	{ "cpus", "boot=0x10", "--cpus boot=0x10:" BOOT_MUST },
+	{ "cpus", "boot=0x", "--cpus boot=0x:" BOOT_MUST },
 	{ "cpus", "boot=4294967297", "--cpus boot=4294967297:" BOOT_MUST },
 	{ "cpus", "boot=18446744073709551617",
 	  "--cpus boot=18446744073709551617:" BOOT_MUST },
