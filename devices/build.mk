@@ -26,3 +26,4 @@ obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \
 	devices/net/tap.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
+obj-$(CONFIG_TPM) += devices/tpm/swtpm.o devices/tpm/tpm-crb.o

@@ -52,6 +52,8 @@ struct virtio_transport;
  * @platform: RAM, windows; const once devices are described
  * @virtio_mmio_used: slots of the virtio-mmio window already taken
  * @serial, @console, @debug_console: character back ends; NULL when off
+ * @tables_only: the machine only describes itself and will never run: devices
+ *	open, create and contact nothing outside of it
  * @transport: how virtio devices are attached; NULL: by the configuration
  * @request: ask the machine for something; any thread; returns at once, the
  *	calling vCPU stops before its next instruction
@@ -67,6 +69,7 @@ struct device_env {
 	const struct platform *platform;
 	const struct vm_config *config;
 	struct chardev *serial, *console, *debug_console;
+	bool tables_only;
 	const struct virtio_transport *transport;
 	void (*request)(void *machine, enum machine_request what);
 	void *machine;

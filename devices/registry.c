@@ -10,6 +10,7 @@
 #include "devices/device.h"
 #include "devices/legacy/legacy.h"
 #include "devices/pci/pci.h"
+#include "devices/tpm/tpm.h"
 #include "devices/virtio/devices.h"
 
 static const struct device_class *const classes[] = {
@@ -27,6 +28,9 @@ static const struct device_class *const classes[] = {
 #endif
 #ifdef CONFIG_VIRTIO_CONSOLE
 	&virtio_console_class,
+#endif
+#ifdef CONFIG_TPM
+	&tpm_crb_class,
 #endif
 #ifdef CONFIG_PVPANIC
 	&pvpanic_class,

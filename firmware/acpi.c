@@ -362,6 +362,10 @@ static int add_spcr(struct builder *bl, gpa_t *where, struct diag *d)
 enum { SRAT_LAPIC = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2 };
 enum { SLIT_LOCAL = 10, SLIT_REMOTE = 20 };
 
+/* TCG ACPI Specification 1.4 table 7; the control area is at CTRL_REQ of the
+ * registers (PTP 1.05 sec. 6.5.3.1) */
+enum { TPM2_CLIENT = 0, TPM2_START_CRB = 7, TPM2_CRB_CONTROL = 0x40 };
+
 static uint32_t node_count(const struct platform *p)
 {
 	uint32_t last = 0;
@@ -437,6 +441,26 @@ static int add_slit(struct builder *bl, gpa_t *where, struct diag *d)
 	return add(bl, &b, where, d);
 }
 
+/* ---- TPM2: TCG ACPI Specification 1.4 sec. 8.3 ---- */
+
+static int add_tpm2(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	const struct plat_dev *tpm = platform_find(bl->p, PLAT_TPM);
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "TPM2", 4);
+	acpi_put16(&b, TPM2_CLIENT);
+	acpi_put16(&b, 0);
+	acpi_put64(&b, tpm->range[0].base + TPM2_CRB_CONTROL);
+	acpi_put32(&b, TPM2_START_CRB);
+	for (unsigned i = 0; i < 3; i++)
+		acpi_put32(&b, 0); /* no parameters of the start method */
+	acpi_put32(&b, 0);	   /* no event log: its size, its address */
+	acpi_put64(&b, 0);
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
 /* ---- XSDT and RSDP: ACPI 6.3 sec. 5.2.5 and 5.2.8 ---- */
 
 static int add_dsdt(struct builder *bl, gpa_t *where, struct diag *d)
@@ -501,6 +525,11 @@ static bool has_console(const struct platform *p)
 	return spcr_type(platform_find(p, PLAT_CONSOLE)) >= 0;
 }
 
+static bool has_tpm(const struct platform *p)
+{
+	return platform_find(p, PLAT_TPM) != NULL;
+}
+
 static bool has_numa(const struct platform *p)
 {
 	return node_count(p) > 1;
@@ -513,7 +542,7 @@ static const struct {
 } tables[] = {
 	{ always, add_madt },	   { has_pci, add_mcfg },
 	{ has_console, add_spcr }, { has_numa, add_srat },
-	{ has_numa, add_slit },
+	{ has_numa, add_slit },	   { has_tpm, add_tpm2 },
 };
 
 static int build(struct builder *bl, struct diag *d)

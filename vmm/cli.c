@@ -24,7 +24,7 @@ static const char later_options[] =
 	"fs fw-cfg-config gdb generic-vhost-user host-data igvm ivshmem "
 	"landlock landlock-rules log-format memory-zone net no-shutdown numa "
 	"pci-segment pmem pvmemcontrol rate-limit-group restore rtc seccomp "
-	"tpm user-device vdpa vsock watchdog";
+	"user-device vdpa vsock watchdog";
 
 const struct cli_verb_doc cli_verbs[CLI_VERBS] = {
 	{ CLI_BOOT, NULL, "--kernel FILE [OPTION]...",

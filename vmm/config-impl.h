@@ -29,10 +29,10 @@
 	.count_offset = AT(number), .item_bytes = sizeof(struct type)
 
 /* The key that every device has; the item struct has a char *id. */
-#define ID_KEY(type)                                                           \
+#define ID_KEY(item)                                                           \
 	{                                                                      \
 		.name = "id", .type = SCHEMA_STRING,                           \
-		.offset = ITEM_AT(type, id),                                   \
+		.offset = ITEM_AT(item, id),                                   \
 		.doc = "name of the device for the API and in messages", SINCE \
 	}
 

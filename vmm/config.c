@@ -304,6 +304,15 @@ static const struct schema_key platform_keys[] = {
 	  SINCE },
 };
 
+static const struct schema_key tpm_keys[] = {
+	{ .name = "socket",
+	  .type = SCHEMA_PATH,
+	  .offset = ITEM_AT(tpm_config, socket),
+	  .doc = "control socket of a running swtpm",
+	  SINCE },
+	ID_KEY(tpm_config),
+};
+
 static const struct schema_key pvpanic_keys[] = {
 	{ .type = SCHEMA_FLAG, .offset = AT(pvpanic), SINCE },
 };
@@ -413,6 +422,16 @@ static const struct schema_option rng_option = {
 	MACHINE,
 };
 
+static const struct schema_option tpm_option = {
+	.name = "tpm",
+	.group = "Devices",
+	ITEMS(tpm, tpm_count, tpm_config, 1),
+	.id_prefix = "__tpm",
+	KEYS(tpm_keys),
+	.doc = "TPM 2.0 (CRB), emulated by swtpm in a process of its own",
+	MACHINE,
+};
+
 static const struct schema_option pvpanic_option = {
 	.name = "pvpanic",
 	.group = "Devices",
@@ -463,11 +482,11 @@ static const struct schema_option verbose_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&kernel_option,	  &initramfs_option,	 &cmdline_option,
-	&cpus_option,	  &memory_option,	 &serial_option,
-	&console_option,  &debug_console_option, &rng_option,
-	&pvpanic_option,  &platform_option,	 &hypervisor_option,
-	&log_file_option, &verbose_option,
+	&kernel_option,	    &initramfs_option,	   &cmdline_option,
+	&cpus_option,	    &memory_option,	   &serial_option,
+	&console_option,    &debug_console_option, &rng_option,
+	&tpm_option,	    &pvpanic_option,	   &platform_option,
+	&hypervisor_option, &log_file_option,	   &verbose_option,
 };
 
 const struct schema vm_config_schema = {
@@ -717,6 +736,10 @@ int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 		ret = check_memory(&c->memory, d);
 	if (!ret)
 		ret = check_ports(c, d);
+	if (!ret && c->tpm_count && !c->tpm->socket)
+		ret = diag_fail(d, EINVAL,
+				"--tpm: needs socket=, the control socket of "
+				"swtpm");
 	if (!ret)
 		ret = check_ids(c, d);
 	return ret;

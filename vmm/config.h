@@ -54,6 +54,11 @@ struct debug_console_config {
 	uint32_t iobase;
 };
 
+/** struct tpm_config - --tpm; @socket: control socket of swtpm */
+struct tpm_config {
+	char *id, *socket;
+};
+
 /** enum three_way - on, off, or what the host offers */
 enum three_way { AUTO, ON, OFF };
 
@@ -159,6 +164,8 @@ struct vm_config {
 	unsigned debug_console_count;
 	struct rng_config rng;
 	struct platform_config platform;
+	struct tpm_config *tpm; /* at most one */
+	unsigned tpm_count;
 	bool pvpanic;
 	char *hypervisor; /* "auto", "kvm", "fake" */
 	char *log_file;

@@ -70,6 +70,7 @@ static const struct device_rule device_rules[] = {
 	{ "virtio-rng", .optional = true, .count = count_one },
 	{ "virtio-console", .count = count_console },
 	{ "pvpanic", .count = count_pvpanic },
+	{ "tpm-crb", EACH(tpm, tpm_count, struct tpm_config) },
 	{ "debug-console", .count = count_debug_console },
 };
 
@@ -224,6 +225,7 @@ static void fill_env(struct machine *m)
 		.virtio_mmio_used = &m->virtio_mmio_used,
 		.platform = &m->platform,
 		.config = m->cfg,
+		.tables_only = !m->host,
 		.serial = m->serial,
 		.console = m->console,
 		.debug_console = m->debug_console,

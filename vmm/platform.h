@@ -60,6 +60,7 @@ struct plat_prop {
  * @PLAT_GED: ACPI generic event device; irq[0] = power button
  * @PLAT_RESET_SLEEP: FADT reset, sleep control and status register
  * @PLAT_PM_TIMER: FADT X_PM_TMR_BLK
+ * @PLAT_TPM: ACPI TPM2 table; range[0] holds a command response buffer
  * @PLAT_POWER_GPIO: GPIO controller whose line 3 is the power key
  */
 enum plat_role {
@@ -69,6 +70,7 @@ enum plat_role {
 	PLAT_GED,
 	PLAT_RESET_SLEEP,
 	PLAT_PM_TIMER,
+	PLAT_TPM,
 	PLAT_POWER_GPIO,
 };
 
@@ -176,6 +178,7 @@ struct platform {
 	uint64_t virtio_mmio_stride;   /* bytes from one device to the next */
 	uint32_t virtio_mmio_pin;      /* wire of the first one, then upward */
 	struct plat_range pvpanic;     /* where pvpanic lives */
+	struct plat_range tpm;	       /* place for a TPM; size 0: none */
 	struct plat_dev dev[PLAT_DEVICES_MAX];
 	unsigned dev_count;
 };

@@ -188,6 +188,7 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	p->virtio_mmio_stride = X86_VIRTIO_STRIDE;
 	p->virtio_mmio_pin = X86_WIRE_VIRTIO;
 	p->pvpanic = ports(X86_PVPANIC_PORT, 1);
+	p->tpm = layout_mmio(X86_TPM_BASE, X86_TPM_SIZE);
 	return 0;
 }
 

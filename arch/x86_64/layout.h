@@ -15,6 +15,7 @@
  *	0xE800_0000    PCI ECAM, one bus of 1 MiB
  *	0xFEB0_0000    virtio-mmio, 10 devices of 4 KiB
  *	0xFEC0_0000    IOAPIC
+ *	0xFED4_0000    TPM, 5 localities of 4 KiB
  *	0xFEE0_0000    local APIC, MSI doorbell
  *	0xFFFB_D000    3 pages that VMX wants for real mode; KVM's default
  *		       identity-map page is the one below them
@@ -60,6 +61,8 @@
 #define X86_VIRTIO_COUNT    10
 #define X86_IOAPIC_BASE	    UINT64_C(0xFEC00000)
 #define X86_IOAPIC_SIZE	    KIB(4)
+#define X86_TPM_BASE	    UINT64_C(0xFED40000)
+#define X86_TPM_SIZE	    KIB(20)
 #define X86_LAPIC_BASE	    UINT64_C(0xFEE00000)
 #define X86_TSS_BASE	    UINT64_C(0xFFFBD000)
 #define X86_HIGH_RAM_BASE   GIB(4)

@@ -15,6 +15,7 @@
 #include "vmm/chardev-impl.h"
 
 #include "devices/legacy/legacy.h"
+#include "devices/tpm/tpm.h"
 
 #define BASE  0x1000
 #define STEPS 2000
@@ -24,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static const struct device_class *const classes[] = {
 	&serial_16550_class, &serial_pl011_class, &rtc_cmos_class,
 	&rtc_pl031_class,    &gpio_pl061_class,	  &acpi_pm_class,
+	&tpm_crb_class,
 };
 
 struct bench {
@@ -77,6 +79,8 @@ static void open_bench(struct bench *b)
 	b->sink.set = set_wire;
 	b->platform.ram[0].size_bytes = GIB(1);
 	b->platform.ram_count = 1;
+	b->platform.tpm = (struct plat_range){ PLAT_MMIO, BASE, 0x1000 };
+	b->env.tables_only = true; /* a TPM that nobody emulates */
 	b->env.mmio = b->bus;
 	b->env.loop = event_loop_new(NULL);
 	b->env.platform = &b->platform;
