@@ -232,6 +232,9 @@ void schema_guess(struct schema_guess *g, const char *word, size_t len,
 	unsigned distance = edit_distance(word, MIN(len, NAME_MAX_BYTES), name,
 					  MIN(strlen(name), NAME_MAX_BYTES));
 
+	/* What somebody stopped typing is nearer than any other word. */
+	if (len && !strncmp(name, word, len))
+		distance = 0;
 	if (g->best && g->distance <= distance)
 		return;
 	g->best = name;
