@@ -19,7 +19,9 @@ obj-y += devices/block/qcow2-stub.o
 endif
 obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
-obj-y += devices/virtio/pci.o devices/virtio/queue.o devices/virtio/virtio.o
+obj-y += devices/virtio/pci.o devices/virtio/queue.o \
+	devices/virtio/queue-packed.o devices/virtio/queue-split.o \
+	devices/virtio/virtio.o
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
 obj-y += devices/vhost/vhost-user-msg.o
 obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \

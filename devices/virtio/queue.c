@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DOC: virtqueues on split rings, see queue.h */
-#include "devices/virtio/queue.h"
-
-#include <assert.h>
-#include <endian.h>
+/* DOC: virtqueues, what both ring formats share, see queue.h */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,63 +7,16 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 
-/* VIRTIO 1.3 sec. 2.7.5 */
-enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
-
-struct desc {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;
-	uint16_t next;
-};
-static_assert(sizeof(struct desc) == 16, "VIRTIO 1.3 sec. 2.7.5");
-static_assert(offsetof(struct desc, flags) == 12, "VIRTIO 1.3 sec. 2.7.5");
-
-/* VIRTIO 1.3 sec. 2.7.6 and 2.7.8: flags, idx, ring[size], event. */
-enum { RING_FLAGS = 0, RING_IDX = 2, RING_ENTRIES = 4 };
-enum { AVAIL_ENTRY = 2, USED_ENTRY = 8 };
-enum { AVAIL_NO_INTERRUPT = 1 };
+#include "devices/virtio/queue-impl.h"
 
 /* A chain may not describe more than this (VIRTIO 1.3 sec. 2.7.5.2). */
 #define CHAIN_BYTES_MAX UINT32_MAX
 
-/* ---- ring words -------------------------------------------------------- */
-
-static uint64_t avail_bytes(uint16_t size)
-{
-	return RING_ENTRIES + (uint64_t)size * AVAIL_ENTRY + 2;
-}
-
-static uint64_t used_bytes(uint16_t size)
-{
-	return RING_ENTRIES + (uint64_t)size * USED_ENTRY + 2;
-}
-
-/* Aligned, because ring and region are. NULL cannot happen as long as RAM
- * stays; the callers survive it all the same. */
-static uint16_t *word_at(const struct virtq *q, gpa_t ring, uint64_t offset)
-{
-	return ram_pin(q->ram, GPA(ring.v + offset), sizeof(uint16_t));
-}
-
-static uint16_t word_load(const struct virtq *q, gpa_t ring, uint64_t offset)
-{
-	const uint16_t *at = word_at(q, ring, offset);
-
-	return at ? le16toh(__atomic_load_n(at, __ATOMIC_ACQUIRE)) : 0;
-}
-
-static void word_store(const struct virtq *q, gpa_t ring, uint64_t offset,
-		       uint16_t value)
-{
-	uint16_t *at = word_at(q, ring, offset);
-
-	if (at)
-		__atomic_store_n(at, htole16(value), __ATOMIC_RELEASE);
-}
+/* virtq.unsignalled says "very many": no ring is longer. */
+#define UNSIGNALLED_MAX 0x10000u
 
 /* Store, then look: the driver does the same in the other order, and one of
- * us must see the other (VIRTIO 1.3 sec. 2.7.7.2). */
+ * us must see the other (VIRTIO 1.3 sec. 2.7.7.2, 2.8.21.3). */
 static void full_barrier(void)
 {
 	__sync_synchronize();
@@ -81,8 +30,10 @@ int virtq_init(struct virtq *q, const struct guest_ram *ram, uint16_t size_max,
 	CHECK(is_pow2(size_max) && size_max <= VIRTQ_SIZE_MAX);
 	*q = (struct virtq){ .ram = ram, .size_max = size_max };
 	q->in_flight = calloc((size_max + 63u) / 64, sizeof(uint64_t));
+	q->slot = calloc(size_max, sizeof(q->slot[0]));
+	q->order = calloc(size_max, sizeof(q->order[0]));
 	q->iov = calloc(size_max, sizeof(q->iov[0]));
-	if (!q->in_flight || !q->iov) {
+	if (!q->in_flight || !q->slot || !q->order || !q->iov) {
 		virtq_release(q);
 		return diag_fail(d, ENOMEM, "out of memory");
 	}
@@ -92,6 +43,8 @@ int virtq_init(struct virtq *q, const struct guest_ram *ram, uint16_t size_max,
 void virtq_release(struct virtq *q)
 {
 	free(q->in_flight);
+	free(q->slot);
+	free(q->order);
 	free(q->iov);
 	memset(q, 0, sizeof(*q));
 }
@@ -104,303 +57,308 @@ void virtq_reset(struct virtq *q)
 	*q = (struct virtq){ .ram = old.ram,
 			     .size_max = old.size_max,
 			     .in_flight = old.in_flight,
+			     .slot = old.slot,
+			     .order = old.order,
 			     .iov = old.iov };
 }
 
-static int broken(struct virtq *q, const char *why)
+int virtq_break(struct virtq *q, const char *why)
 {
 	if (!q->broken)
 		q->broken = why;
 	return -EPROTO;
 }
 
-/* NULL if the queue can be at @at, else what is wrong. */
-static const char *layout_fault(const struct virtq *q,
-				const struct virtq_layout *at)
+bool virtq_size_ok(uint16_t size, uint16_t size_max, bool packed)
 {
-	if (!is_pow2(at->size) || at->size > q->size_max)
-		return "queue size is not a power of two within the limit";
-	if (at->desc.v % 16 || at->driver.v % 2 || at->device.v % 4)
-		return "ring is not aligned";
-	if (!ram_pin(q->ram, at->desc, (uint64_t)at->size * 16) ||
-	    !ram_pin(q->ram, at->driver, avail_bytes(at->size)) ||
-	    !ram_pin(q->ram, at->device, used_bytes(at->size)))
-		return "ring is not in RAM";
-	return NULL;
+	return size && size <= size_max && (packed || is_pow2(size));
 }
 
-int virtq_enable(struct virtq *q, const struct virtq_layout *at, bool event_idx,
-		 bool indirect)
+void *virtq_pin(const struct virtq *q, gpa_t gpa, uint64_t len, unsigned align)
 {
-	const char *fault = layout_fault(q, at);
+	return gpa.v % align ? NULL : ram_pin(q->ram, gpa, len);
+}
+
+/* Put a queue in reset state to @at, at the rings' beginning. */
+static const char *place(struct virtq *q, const struct virtq_layout *at,
+			 struct virtq_features has)
+{
+	q->at = *at;
+	q->has = has;
+	q->ops = has.packed ? &virtq_packed : &virtq_split;
+	return q->ops->place(q);
+}
+
+int virtq_enable(struct virtq *q, const struct virtq_layout *at,
+		 struct virtq_features has)
+{
+	const struct virtq_layout copy = *at;
+	const char *fault;
 
 	virtq_reset(q);
-	q->broken = fault;
-	if (fault)
+	fault = place(q, &copy, has);
+	if (fault) {
+		virtq_reset(q);
+		q->broken = fault;
 		return -EINVAL;
-	q->at = *at;
-	q->event_idx = event_idx;
-	q->indirect = indirect;
+	}
+	/* The driver has cleared the area that could say otherwise. */
+	q->armed = true;
 	q->enabled = true;
 	return 0;
 }
 
-/* ---- taking requests --------------------------------------------------- */
+/* ---- chains ------------------------------------------------------------ */
 
-/*
- * struct walk - a chain being collected
- * @table, @count: the descriptor table in use: the ring's or an indirect one
- * @seen: descriptors so far, in both tables
- */
-struct walk {
-	gpa_t table;
-	uint32_t count;
-	bool indirect;
-	unsigned seen;
-};
-
-static bool desc_read(const struct virtq *q, const struct walk *w,
-		      uint32_t index, struct desc *d)
-{
-	uint8_t raw[16];
-
-	if (index >= w->count ||
-	    !ram_read(q->ram, GPA(w->table.v + index * 16ULL), raw,
-		      sizeof(raw)))
-		return false;
-	d->addr = get_le64(raw);
-	d->len = get_le32(raw + 8);
-	d->flags = get_le16(raw + 12);
-	d->next = get_le16(raw + 14);
-	return true;
-}
-
-/* Enter an indirect table (VIRTIO 1.3 sec. 2.7.5.3.1). */
-static const char *walk_indirect(const struct virtq *q, struct walk *w,
-				 const struct desc *d)
-{
-	uint64_t end;
-
-	if (!q->indirect)
-		return "indirect descriptor without the feature";
-	if (w->indirect)
-		return "indirect descriptor inside an indirect table";
-	if (d->flags & DESC_NEXT)
-		return "indirect descriptor with a next one";
-	if (!d->len || d->len % 16)
-		return "indirect table of a wrong length";
-	if (!add_u64(d->addr, d->len, &end))
-		return "indirect table wraps around";
-	w->table = GPA(d->addr);
-	w->count = d->len / 16;
-	w->indirect = true;
-	return NULL;
-}
-
-static const char *walk_buffer(const struct virtq *q, struct virtq_chain *c,
-			       const struct desc *d)
+const char *virtq_add_buffer(const struct virtq *q, struct virtq_chain *c,
+			     uint64_t addr, uint32_t len, uint16_t flags)
 {
 	unsigned at = c->out_count + c->in_count;
-	bool writable = d->flags & DESC_WRITE;
+	bool writable = flags & DESC_WRITE;
 	void *host;
 
 	if (!writable && c->in_count)
 		return "readable descriptor after a writable one";
-	if (c->out_bytes + c->in_bytes + d->len > CHAIN_BYTES_MAX)
+	if (c->out_bytes + c->in_bytes + len > CHAIN_BYTES_MAX)
 		return "chain of more than 4 GiB";
-	if (!d->len)
+	if (!len)
 		return NULL;
-	host = ram_pin(q->ram, GPA(d->addr), d->len);
+	host = ram_pin(q->ram, GPA(addr), len);
 	if (!host)
 		return "buffer is not in RAM";
-	c->iov[at] = (struct iovec){ .iov_base = host, .iov_len = d->len };
+	c->iov[at] = (struct iovec){ .iov_base = host, .iov_len = len };
 	*(writable ? &c->in_count : &c->out_count) += 1;
-	*(writable ? &c->in_bytes : &c->out_bytes) += d->len;
+	*(writable ? &c->in_bytes : &c->out_bytes) += len;
 	return NULL;
 }
 
-/* Collect the chain at @c->head. Ends: each step counts against the queue's
- * size. Return: NULL or what is wrong. */
-static const char *walk_chain(const struct virtq *q, struct virtq_chain *c)
+const char *virtq_open_table(const struct virtq *q, uint64_t addr, uint32_t len,
+			     uint16_t flags, const uint8_t **table)
 {
-	struct walk w = { .table = q->at.desc, .count = q->at.size };
-	uint32_t index = c->head;
-	const char *fault;
-	struct desc d;
-
-	for (;;) {
-		if (!desc_read(q, &w, index, &d))
-			return "descriptor outside of its table or of RAM";
-		if (d.flags & DESC_INDIRECT) {
-			fault = walk_indirect(q, &w, &d);
-			if (fault)
-				return fault;
-			index = 0;
-			continue;
-		}
-		if (++w.seen > q->at.size)
-			return "chain is longer than the queue";
-		fault = walk_buffer(q, c, &d);
-		if (fault || !(d.flags & DESC_NEXT))
-			return fault;
-		index = d.next;
-	}
+	if (!q->has.indirect)
+		return "indirect descriptor without the feature";
+	if (flags & DESC_NEXT)
+		return "indirect descriptor with a next one";
+	if (!len || len % DESC_BYTES)
+		return "indirect table of a wrong length";
+	*table = ram_pin(q->ram, GPA(addr), len);
+	return *table ? NULL : "indirect table is not in RAM";
 }
 
-static bool head_in_flight(const struct virtq *q, uint16_t head)
+/* ---- heads in flight --------------------------------------------------- */
+
+bool virtq_in_flight(const struct virtq *q, uint16_t head)
 {
 	return q->in_flight[head / 64] >> (head % 64) & 1;
 }
 
-static void head_set(struct virtq *q, uint16_t head, bool in_flight)
+static void flight_begin(struct virtq *q, uint16_t head, unsigned step)
 {
-	uint64_t bit = 1ULL << (head % 64);
-
-	if (in_flight)
-		q->in_flight[head / 64] |= bit;
-	else
-		q->in_flight[head / 64] &= ~bit;
-	q->in_flight_count += in_flight ? 1 : -1u;
+	q->in_flight[head / 64] |= 1ULL << (head % 64);
+	q->slot[head] = (struct virtq_slot){ .step = (uint16_t)step };
+	q->in_flight_count++;
+	if (!q->has.in_order)
+		return;
+	q->order[q->order_next++] = head;
+	if (q->order_next == q->at.size)
+		q->order_next = 0;
 }
 
-/* How many requests wait, or -EPROTO. */
-static int avail_count(struct virtq *q)
+static void flight_end(struct virtq *q, uint16_t head)
 {
-	uint16_t idx = word_load(q, q->at.driver, RING_IDX);
-	uint16_t count = (uint16_t)(idx - q->avail_next);
-
-	if (count > q->at.size)
-		return broken(q, "available index jumped");
-	return count;
+	q->in_flight[head / 64] &= ~(1ULL << (head % 64));
+	q->in_flight_count--;
 }
+
+/* In order: the one whose turn it is. */
+static uint16_t flight_oldest(const struct virtq *q)
+{
+	unsigned at = q->order_next + q->at.size - q->in_flight_count;
+
+	return q->order[at % q->at.size];
+}
+
+/* ---- taking requests --------------------------------------------------- */
 
 int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 {
 	struct virtq_chain c = { .iov = q->iov };
-	const char *fault;
-	int count;
+	unsigned step;
+	int got;
 
 	if (q->broken)
 		return -EPROTO;
 	if (!q->enabled)
 		return 0;
-	count = avail_count(q);
-	if (count <= 0)
-		return count;
-	c.head = word_load(q, q->at.driver,
-			   RING_ENTRIES + (q->avail_next & (q->at.size - 1u)) *
-						  AVAIL_ENTRY);
-	if (c.head >= q->at.size)
-		return broken(q, "head outside of the descriptor table");
-	if (head_in_flight(q, c.head))
-		return broken(q, "head is in flight already");
-	fault = walk_chain(q, &c);
-	if (fault)
-		return broken(q, fault);
-	head_set(q, c.head, true);
-	q->avail_next++;
+	got = q->ops->take(q, &c, &step);
+	if (got <= 0)
+		return got;
+	if (q->armed)
+		q->ops->disarm(q);
+	q->armed = false;
+	flight_begin(q, c.head, step);
+	q->avail_next = virtq_after(q, q->avail_next, step);
 	*chain = c;
 	return 1;
 }
 
 void virtq_undo(struct virtq *q, const struct virtq_chain *chain)
 {
-	if (!q->enabled || !head_in_flight(q, chain->head))
+	if (!q->enabled || chain->head >= q->at.size ||
+	    !virtq_in_flight(q, chain->head))
 		return;
-	head_set(q, chain->head, false);
-	q->avail_next--;
-}
-
-/* ---- giving back ------------------------------------------------------- */
-
-void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
-{
-	uint64_t at;
-	uint8_t raw[USED_ENTRY];
-
-	if (!q->enabled || head >= q->at.size || !head_in_flight(q, head))
-		return;
-	at = RING_ENTRIES +
-	     (q->used_next & (q->at.size - 1u)) * (uint64_t)USED_ENTRY;
-	put_le32(raw, head);
-	put_le32(raw + 4, written);
-	ram_write(q->ram, GPA(q->at.device.v + at), raw, sizeof(raw));
-	head_set(q, head, false);
-	q->used_next++;
-	word_store(q, q->at.device, RING_IDX, q->used_next);
-}
-
-/* VIRTIO 1.3 sec. 2.7.10: was @event passed between @old and @now? */
-static bool event_passed(uint16_t event, uint16_t now, uint16_t old)
-{
-	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
-}
-
-bool virtq_signal(struct virtq *q)
-{
-	uint16_t old = q->signalled, event;
-
-	if (!q->enabled || old == q->used_next)
-		return false;
-	full_barrier();
-	q->signalled = q->used_next;
-	if (!q->event_idx)
-		return !(word_load(q, q->at.driver, RING_FLAGS) &
-			 AVAIL_NO_INTERRUPT);
-	event = word_load(q, q->at.driver,
-			  RING_ENTRIES + (uint64_t)q->at.size * AVAIL_ENTRY);
-	return event_passed(event, q->used_next, old);
+	flight_end(q, chain->head);
+	q->avail_next = virtq_after(q, q->avail_next,
+				    q->cycle - q->slot[chain->head].step);
+	if (q->has.in_order)
+		q->order_next = (uint16_t)((q->order_next ? q->order_next
+							  : q->at.size) -
+					   1);
 }
 
 bool virtq_wait(struct virtq *q)
 {
 	if (!q->enabled || q->broken)
 		return false;
-	if (q->event_idx)
-		word_store(q, q->at.device,
-			   RING_ENTRIES + (uint64_t)q->at.size * USED_ENTRY,
-			   q->avail_next);
+	q->ops->arm(q);
+	q->armed = true;
 	full_barrier();
-	return avail_count(q) > 0;
+	return q->ops->waiting(q);
+}
+
+/* ---- giving back ------------------------------------------------------- */
+
+static void give(struct virtq *q, uint16_t head, uint32_t written)
+{
+	unsigned step = q->slot[head].step;
+	uint16_t next = virtq_after(q, q->used_next, step);
+
+	q->ops->give(q, head, written, next);
+	q->used_next = next;
+	q->unsignalled = MIN(q->unsignalled + step, UNSIGNALLED_MAX);
+	flight_end(q, head);
+}
+
+static void give_in_order(struct virtq *q, uint16_t head, uint32_t written)
+{
+	q->slot[head].done = true;
+	q->slot[head].written = written;
+	while (q->in_flight_count) {
+		head = flight_oldest(q);
+		if (!q->slot[head].done)
+			break;
+		give(q, head, q->slot[head].written);
+	}
+}
+
+void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+{
+	if (!q->enabled || head >= q->at.size || !virtq_in_flight(q, head))
+		return;
+	if (!q->has.in_order)
+		give(q, head, written);
+	else if (!q->slot[head].done)
+		give_in_order(q, head, written);
+}
+
+bool virtq_signal(struct virtq *q)
+{
+	bool wanted;
+
+	if (!q->enabled || !q->unsignalled)
+		return false;
+	full_barrier();
+	wanted = q->ops->signal(q);
+	q->unsignalled = 0;
+	return wanted;
 }
 
 /* ---- state ------------------------------------------------------------- */
+
+uint32_t virtq_base_get(const struct virtq *q)
+{
+	uint32_t index = q->avail_next;
+
+	if (!q->has.packed)
+		return index;
+	if (index < q->at.size)
+		index |= 1u << 15;
+	else
+		index -= q->at.size;
+	return index | index << 16;
+}
+
+int virtq_base_set(struct virtq *q, uint32_t base)
+{
+	uint32_t at = base & 0x7fff;
+
+	if (!q->has.packed) {
+		at = base;
+	} else {
+		if (at >= q->at.size || base >> 16 != (base & 0xffff))
+			return -EINVAL;
+		if (!(base & 1u << 15))
+			at += q->at.size;
+	}
+	if (!q->enabled || q->in_flight_count || at >= q->cycle)
+		return -EINVAL;
+	q->avail_next = q->avail_seen = q->used_next = (uint16_t)at;
+	q->unsignalled = 0;
+	q->armed = false; /* whoever ran the rings may have disarmed them */
+	return 0;
+}
 
 void virtq_save(const struct virtq *q, struct stream_out *out)
 {
 	CHECK(!q->in_flight_count);
 	stream_put_u8(out, q->enabled);
 	stream_put_u8(out, !!q->broken);
-	stream_put_u8(out, q->event_idx);
-	stream_put_u8(out, q->indirect);
+	stream_put_u8(out, q->has.event_idx);
+	stream_put_u8(out, q->has.indirect);
+	stream_put_u8(out, q->has.packed);
+	stream_put_u8(out, q->has.in_order);
 	stream_put_u16(out, q->at.size);
 	stream_put_u64(out, q->at.desc.v);
 	stream_put_u64(out, q->at.driver.v);
 	stream_put_u64(out, q->at.device.v);
 	stream_put_u16(out, q->avail_next);
-	stream_put_u16(out, q->used_next);
-	stream_put_u16(out, q->signalled);
+	stream_put_u32(out, q->unsignalled);
+}
+
+static int load_place(struct virtq *q, const struct virtq_layout *at,
+		      struct virtq_features has, struct stream_in *in)
+{
+	uint16_t next = stream_get_u16(in);
+	uint32_t unsignalled = stream_get_u32(in);
+
+	if (in->failed || unsignalled > UNSIGNALLED_MAX)
+		return -EBADMSG;
+	if (!q->enabled)
+		return 0;
+	if (place(q, at, has) || next >= q->cycle)
+		return -EBADMSG;
+	q->avail_next = q->avail_seen = q->used_next = next;
+	q->unsignalled = unsignalled;
+	return 0;
 }
 
 int virtq_load(struct virtq *q, struct stream_in *in)
 {
 	struct virtq n = *q;
-	bool was_broken;
+	struct virtq_features has;
+	struct virtq_layout at;
 
 	n.enabled = stream_get_u8(in);
-	was_broken = stream_get_u8(in);
-	n.event_idx = stream_get_u8(in);
-	n.indirect = stream_get_u8(in);
-	n.at.size = stream_get_u16(in);
-	n.at.desc.v = stream_get_u64(in);
-	n.at.driver.v = stream_get_u64(in);
-	n.at.device.v = stream_get_u64(in);
-	n.avail_next = stream_get_u16(in);
-	n.used_next = stream_get_u16(in);
-	n.signalled = stream_get_u16(in);
-	if (was_broken)
-		n.broken = "broken before it was saved";
-	if (in->failed || (n.enabled && layout_fault(q, &n.at)))
+	n.broken = stream_get_u8(in) ? "broken before it was saved" : NULL;
+	has.event_idx = stream_get_u8(in);
+	has.indirect = stream_get_u8(in);
+	has.packed = stream_get_u8(in);
+	has.in_order = stream_get_u8(in);
+	at.size = stream_get_u16(in);
+	at.desc.v = stream_get_u64(in);
+	at.driver.v = stream_get_u64(in);
+	at.device.v = stream_get_u64(in);
+	if (load_place(&n, &at, has, in))
 		return -EBADMSG;
 	*q = n;
 	return 0;

@@ -15,7 +15,7 @@
 
 #define COMMON_FEATURES                                                     \
 	(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | \
-	 VIRTIO_F_RING_RESET)
+	 VIRTIO_F_RING_RESET | VIRTIO_F_RING_PACKED)
 
 static struct virtio_device *to_virtio(struct device *dev)
 {
@@ -352,14 +352,30 @@ void virtio_queue_set_addr(struct virtio_queue *q, enum virtio_ring ring,
 		at->v = (at->v & ~mask) | (value & mask);
 }
 
+static bool size_ok(const struct virtio_queue *q, uint16_t size)
+{
+	return virtq_size_ok(size, q->ring.size_max,
+			     q->vd->features & VIRTIO_F_RING_PACKED);
+}
+
 void virtio_queue_set_size(struct virtio_queue *q, uint16_t size)
 {
 	if (frozen(q))
 		return;
-	if (!is_pow2(size) || size > q->ring.size_max)
+	if (!size_ok(q, size))
 		dropped(q->vd, "wants a queue size that is not offered");
 	else
 		q->reg.size = size;
+}
+
+static struct virtq_features ring_features(uint64_t features)
+{
+	return (struct virtq_features){
+		.event_idx = features & VIRTIO_F_EVENT_IDX,
+		.indirect = features & VIRTIO_F_INDIRECT_DESC,
+		.packed = features & VIRTIO_F_RING_PACKED,
+		.in_order = features & VIRTIO_F_IN_ORDER,
+	};
 }
 
 void virtio_queue_enable(struct virtio_queue *q)
@@ -374,8 +390,7 @@ void virtio_queue_enable(struct virtio_queue *q)
 		return;
 	}
 	ring_enter(q);
-	err = virtq_enable(&q->ring, &q->reg, vd->features & VIRTIO_F_EVENT_IDX,
-			   vd->features & VIRTIO_F_INDIRECT_DESC);
+	err = virtq_enable(&q->ring, &q->reg, ring_features(vd->features));
 	ring_leave(q);
 	if (err) {
 		virtio_misused(vd, q->ring.broken);
@@ -705,8 +720,7 @@ static int queue_load(struct virtio_queue *q, struct stream_in *in)
 	reg.driver.v = stream_get_u64(in);
 	reg.device.v = stream_get_u64(in);
 	vector = stream_get_u16(in);
-	if (in->failed || !is_pow2(reg.size) || reg.size > q->ring.size_max ||
-	    virtq_load(&q->ring, in))
+	if (in->failed || !size_ok(q, reg.size) || virtq_load(&q->ring, in))
 		return -EBADMSG;
 	q->reg = reg;
 	q->vector = vector;
@@ -768,14 +782,18 @@ static int common_load(struct virtio_device *vd, struct stream_in *in)
 /* Restored queues carry the features that the device was restored with. */
 static bool rings_agree(const struct virtio_device *vd)
 {
+	const struct virtq_features want = ring_features(vd->features);
+
 	for (unsigned i = 0; i < vd->queue_count; i++) {
 		const struct virtq *r = &vd->queue[i].ring;
 
 		if (!r->enabled)
 			continue;
 		if (!(vd->status & VIRTIO_FEATURES_OK) ||
-		    r->event_idx != !!(vd->features & VIRTIO_F_EVENT_IDX) ||
-		    r->indirect != !!(vd->features & VIRTIO_F_INDIRECT_DESC))
+		    r->has.event_idx != want.event_idx ||
+		    r->has.indirect != want.indirect ||
+		    r->has.packed != want.packed ||
+		    r->has.in_order != want.in_order)
 			return false;
 	}
 	return true;

@@ -5,7 +5,7 @@
  *	rng.c, console.c      what a device does: struct virtio_class, six hooks
  *	virtio.c              status, features, queues, notification: common
  *	pci.c, mmio.c         registers and interrupts: struct virtio_transport
- *	queue.c               the rings
+ *	queue*.c              the rings
  *
  * Spec: VIRTIO 1.3. Only the modern interface; VERSION_1 must be accepted.
  *
@@ -334,8 +334,8 @@ enum virtio_ring { VIRTIO_DESC, VIRTIO_AVAIL, VIRTIO_USED };
 void virtio_queue_set_addr(struct virtio_queue *q, enum virtio_ring ring,
 			   uint64_t value, uint64_t mask);
 
-/** virtio_queue_set_size - dropped while enabled or if not a power of two
- * within the limit */
+/** virtio_queue_set_size - dropped while enabled or if not within the limit,
+ * and, on split rings, if not a power of two */
 void virtio_queue_set_size(struct virtio_queue *q, uint16_t size);
 
 /** virtio_queue_enable - latch the registers and start the queue */

@@ -59,6 +59,14 @@ static void rig_reset(struct rig *r)
 	ram_fill(&r->bed.ram, GPA(BED_RAM_B), 0, 0x10000);
 }
 
+/* Packed rings only when asked for. */
+static uint64_t features_of(struct drv *drv, const struct op *op)
+{
+	uint64_t features = op->at & 1 ? drv_offered(drv) : (uint32_t)op->value;
+
+	return op->at & 2 ? features : features & ~VIRTIO_F_RING_PACKED;
+}
+
 static void set_up(struct drv *drv, unsigned queues, uint64_t features)
 {
 	if (!drv->mmio)
@@ -101,14 +109,20 @@ static void bus_op(struct bus *bus, uint64_t addr, const struct op *op)
 static void ring_op(struct drv *drv, unsigned q, const struct op *op)
 {
 	uint32_t len = (uint32_t)op->value >> 8 & 0x1fff;
+	uint64_t addr =
+		op->size & 0x80 ? (uint64_t)(int64_t)op->value : DATA + op->at;
+	uint16_t head = op->size & 0x20 ? op->at : op->size & 7;
 
 	if (!drv->size[q])
 		return;
-	desc_put(drv->b, drv->ring[q], op->size & 7,
-		 op->size & 0x80 ? (uint64_t)(int64_t)op->value : DATA + op->at,
-		 len, op->value & 7, op->value >> 3 & 7);
-	if (op->size & 0x40)
-		drv_offer(drv, q, op->size & 0x20 ? op->at : op->size & 7);
+	if (drv->vq[q].packed) {
+		vring_offer1(&drv->vq[q], head, addr, len, op->value & 7);
+	} else {
+		desc_put(drv->b, drv->ring[q], op->size & 7, addr, len,
+			 op->value & 7, op->value >> 3 & 7);
+		if (op->size & 0x40)
+			drv_offer(drv, q, head);
+	}
 	if (op->size & 0x10)
 		drv_kick(drv, q);
 }
@@ -140,8 +154,7 @@ static void operate(struct rig *r, const struct op *op)
 		bus_op(b->env.mmio, BED_VMMIO + op->at, op);
 		break;
 	case 7:
-		set_up(drv, which + 1,
-		       op->at & 1 ? drv_offered(drv) : (uint32_t)op->value);
+		set_up(drv, which + 1, features_of(drv, op));
 		break;
 	case 8:
 	case 9:

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: any bytes as a virtqueue in guest RAM
+ * DOC: any bytes as a virtqueue in guest RAM, split or packed
  *
- * Input: a control byte (size of the queue, features), a count of operations,
- * that many operations, and the ring's memory. Whatever is popped must lie in
- * RAM and within the limits that queue.h promises.
+ * Input: a control byte (enum below), a count of operations, that many
+ * operations, and the ring's memory. Whatever is popped must lie in RAM and
+ * within the limits that queue.h promises.
  */
 #include <errno.h>
 
@@ -16,6 +16,10 @@
 #define RAM_BYTES KIB(64)
 #define AT_AVAIL  0x400
 #define AT_USED	  0x600
+
+/* The control byte; SIZE: a logarithm (split) or a quarter (packed). */
+enum { EVENT_IDX = 0x80, INDIRECT = 0x40, PACKED = 0x20, IN_ORDER = 0x10 };
+enum { SIZE = 0x0f };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -62,11 +66,21 @@ static void check_chain(const struct virtq_chain *c)
 	CHECK(sum[0] + sum[1] <= UINT32_MAX);
 }
 
+static unsigned descriptors_in_flight(void)
+{
+	unsigned cycle = 2u * q.at.size;
+
+	return (q.avail_next + cycle - q.used_next) % cycle;
+}
+
 static void check_in_flight(void)
 {
 	CHECK((unsigned)__builtin_popcountll(q.in_flight[0]) ==
 	      q.in_flight_count);
 	CHECK(q.in_flight_count <= q.at.size);
+	CHECK(!q.enabled || !q.has.packed ||
+	      (q.avail_next < 2 * q.at.size && q.used_next < 2 * q.at.size &&
+	       descriptors_in_flight() <= q.at.size));
 }
 
 static void pop(bool undo)
@@ -95,6 +109,28 @@ static void save_and_load(void)
 	stream_in_init(&in, out.data, out.len);
 	CHECK(!virtq_load(&q, &in) && !stream_in_done(&in));
 	stream_out_release(&out);
+	if (q.enabled)
+		CHECK(!virtq_base_set(&q, virtq_base_get(&q)));
+}
+
+/* The driver offers @count more, whatever they are. */
+static void offer(unsigned count)
+{
+	uint16_t *word = ram_pin(&ram, GPA(BASE + AT_AVAIL + 2), 2);
+
+	if (!q.enabled)
+		return;
+	if (!q.has.packed) {
+		*word = (uint16_t)(*word + count);
+		return;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		unsigned at = (q.avail_next + i) % (2u * q.at.size);
+
+		word = ram_pin(&ram, GPA(BASE + 16 * (at % q.at.size) + 14), 2);
+		*word = (uint16_t)((*word & ~0x8080) |
+				   (at < q.at.size ? 0x80 : 0x8000));
+	}
 }
 
 static void operate(uint8_t op)
@@ -120,13 +156,7 @@ static void operate(uint8_t op)
 		save_and_load();
 		break;
 	default:
-		/* The driver offers 0 to 31 more. */
-		if (q.enabled) {
-			uint16_t *idx =
-				ram_pin(&ram, GPA(BASE + AT_AVAIL + 2), 2);
-
-			*idx = (uint16_t)(*idx + (op >> 3));
-		}
+		offer(op >> 3);
 	}
 	check_in_flight();
 }
@@ -136,17 +166,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct virtq_layout at = { .desc = GPA(BASE),
 				   .driver = GPA(BASE + AT_AVAIL),
 				   .device = GPA(BASE + AT_USED) };
+	struct virtq_features has;
 	size_t ops;
 
 	if (len < 2)
 		return -1;
 	once();
+	has = (struct virtq_features){ .event_idx = data[0] & EVENT_IDX,
+				       .indirect = data[0] & INDIRECT,
+				       .packed = data[0] & PACKED,
+				       .in_order = data[0] & IN_ORDER };
 	ops = MIN((size_t)data[1], len - 2);
 	ram_fill(&ram, GPA(BASE), 0, RAM_BYTES);
 	ram_write(&ram, GPA(BASE), data + 2 + ops,
 		  MIN(len - 2 - ops, RAM_BYTES));
-	at.size = (uint16_t)(1u << data[0] % 7);
-	CHECK(!virtq_enable(&q, &at, data[0] & 0x80, data[0] & 0x40));
+	at.size = (uint16_t)(has.packed ? 4 * (data[0] & SIZE) + 1
+					: 1u << (data[0] & SIZE) % 7);
+	CHECK(!virtq_enable(&q, &at, has));
 	for (size_t i = 0; i < ops; i++)
 		operate(data[2 + i]);
 	return 0;

@@ -6,8 +6,8 @@
  * a hole between them, an interrupt controller that counts, an event loop. A
  * pretended hypervisor (bed.vm) records doorbells and irqfds; without it the
  * slow paths run. struct drv drives one virtio device through its registers
- * only, over PCI or MMIO. Also used by the fuzzers, so nothing here needs
- * Check; what cannot fail aborts.
+ * only, over PCI or MMIO, on packed rings if it accepted them. Also used by the
+ * fuzzers, so nothing here needs Check; what cannot fail aborts.
  */
 #ifndef TESTS_VIRTIO_DRIVER_H
 #define TESTS_VIRTIO_DRIVER_H
@@ -27,6 +27,7 @@
 #include "devices/pci/pci.h"
 #include "devices/virtio/devices.h"
 #include "devices/virtio/virtio.h"
+#include "tests/unit/virtio-ring.h"
 
 #define BED_RAM_A  0x10000000ULL
 #define BED_RAM_B  0x20000000ULL
@@ -37,6 +38,7 @@
 #define BED_VMMIO  0xd0000000ULL
 #define BED_PINS   64
 #define BED_NOTES  64
+#define DRV_QUEUES 8
 
 /* ---- a hypervisor that writes down what it is told --------------------- */
 
@@ -338,7 +340,8 @@ static inline uint64_t cfg_bar64(struct bed *b, unsigned slot, unsigned index)
  * @slot: PCI slot or MMIO slot
  * @size, @ring: of queue 0, 1, …: entries, and where its parts are; buffers
  *	begin at @ring + 0x8000
- * @next_desc, @avail: what the driver counts
+ * @next_desc: where drv_add() and drv_chain() take the next descriptor or id
+ * @vq: the driver's side of the rings
  */
 struct drv {
 	struct bed *b;
@@ -347,9 +350,10 @@ struct drv {
 	unsigned slot;
 	uint64_t base;
 	uint64_t features;
-	uint16_t size[2];
-	uint64_t ring[2];
-	uint16_t next_desc[2], avail[2], used[2];
+	uint16_t size[DRV_QUEUES];
+	uint64_t ring[DRV_QUEUES];
+	uint16_t next_desc[DRV_QUEUES];
+	struct vring vq[DRV_QUEUES];
 };
 
 static inline void drv_find(struct drv *drv, struct bed *b, struct device *dev,
@@ -467,25 +471,16 @@ static inline void drv_enable(struct drv *drv)
 	drv_queue_put(drv, 0x1c, 0x44, 2, 1);
 }
 
-/* Parts of a ring at @ring: up to 1024 entries each. */
-static inline uint64_t ring_avail(uint64_t ring)
-{
-	return ring + 0x4000;
-}
-
-static inline uint64_t ring_used(uint64_t ring)
-{
-	return ring + 0x5000;
-}
-
 /* Set queue @q up with @size entries at @ring, zeroed, and enable it. */
 static inline void drv_queue(struct drv *drv, unsigned q, uint16_t size,
 			     uint64_t ring)
 {
-	ram_fill(&drv->b->ram, GPA(ring), 0, 0x8000);
+	vring_init(&drv->vq[q], &drv->b->ram,
+		   drv->features & VIRTIO_F_RING_PACKED, size, ring);
+	drv->vq[q].event_idx = drv->features & VIRTIO_F_EVENT_IDX;
 	drv->size[q] = size;
 	drv->ring[q] = ring;
-	drv->next_desc[q] = drv->avail[q] = drv->used[q] = 0;
+	drv->next_desc[q] = 0;
 	drv_select(drv, q);
 	drv_set_size(drv, size);
 	drv_set_rings(drv, ring, ring_avail(ring), ring_used(ring));
@@ -498,19 +493,12 @@ static inline void drv_queue(struct drv *drv, unsigned q, uint16_t size,
 
 /* ---- rings ------------------------------------------------------------- */
 
-enum { D_NEXT = 1, D_WRITE = 2, D_INDIRECT = 4 };
-
+/* Descriptor @i of a table in the split format. */
 static inline void desc_put(struct bed *b, uint64_t table, unsigned i,
 			    uint64_t addr, uint32_t len, uint16_t flags,
 			    uint16_t next)
 {
-	uint8_t raw[16];
-
-	put_le64(raw, addr);
-	put_le32(raw + 8, len);
-	put_le16(raw + 12, flags);
-	put_le16(raw + 14, next);
-	ram_write(&b->ram, GPA(table + i * 16ULL), raw, sizeof(raw));
+	vdesc_put(&b->ram, table, i, addr, len, flags, next);
 }
 
 static inline uint16_t ram_u16(struct bed *b, uint64_t at)
@@ -529,25 +517,30 @@ static inline void ram_put_u16(struct bed *b, uint64_t at, uint16_t v)
 	ram_write(&b->ram, GPA(at), raw, 2);
 }
 
-/* Make @head available. */
+/* Make @head available, whatever it is: split rings. */
 static inline void drv_offer(struct drv *drv, unsigned q, uint16_t head)
 {
-	uint64_t at = ring_avail(drv->ring[q]);
+	split_offer_head(&drv->vq[q], head);
+}
 
-	ram_put_u16(drv->b, at + 4 + 2 * (drv->avail[q] % drv->size[q]), head);
-	ram_put_u16(drv->b, at + 2, ++drv->avail[q]);
+/* One request of @count buffers; returns its head. */
+static inline uint16_t drv_chain(struct drv *drv, unsigned q,
+				 const struct vbuf *buf, unsigned count)
+{
+	uint16_t head = drv->next_desc[q] % drv->size[q];
+
+	drv->next_desc[q] = (uint16_t)(drv->next_desc[q] + count);
+	vring_offer(&drv->vq[q], head, buf, count);
+	return head;
 }
 
 /* One request of one buffer; returns its head. */
 static inline uint16_t drv_add(struct drv *drv, unsigned q, uint64_t addr,
 			       uint32_t len, bool writable)
 {
-	uint16_t head = drv->next_desc[q]++ % drv->size[q];
+	const struct vbuf one = { addr, len, writable ? D_WRITE : 0 };
 
-	desc_put(drv->b, drv->ring[q], head, addr, len, writable ? D_WRITE : 0,
-		 0);
-	drv_offer(drv, q, head);
-	return head;
+	return drv_chain(drv, q, &one, 1);
 }
 
 /* Where the driver notifies queue @q. */
@@ -572,26 +565,17 @@ static inline void drv_kick(struct drv *drv, unsigned q)
 	bus_write(drv->b->env.mmio, drv_bell(drv, q), drv->mmio ? 4 : 2, q);
 }
 
+/* Used entries so far. */
 static inline uint16_t drv_used_idx(struct drv *drv, unsigned q)
 {
-	return ram_u16(drv->b, ring_used(drv->ring[q]) + 2);
+	return vring_used_count(&drv->vq[q]);
 }
 
 /* The next used element. Return: false if there is none. */
 static inline bool drv_take(struct drv *drv, unsigned q, uint32_t *head,
 			    uint32_t *len)
 {
-	uint8_t raw[8];
-
-	if (drv_used_idx(drv, q) == drv->used[q])
-		return false;
-	ram_read(&drv->b->ram,
-		 GPA(ring_used(drv->ring[q]) + 4 +
-		     8 * (drv->used[q]++ % drv->size[q])),
-		 raw, 8);
-	*head = get_le32(raw);
-	*len = get_le32(raw + 4);
-	return true;
+	return vring_take(&drv->vq[q], head, len);
 }
 
 /* MSI-X on: vector 0 for the configuration, 1 + q for queues. */
