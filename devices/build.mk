@@ -25,7 +25,8 @@ obj-y += devices/virtio/pci.o devices/virtio/queue.o \
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
 obj-y += devices/vhost/vhost-user-msg.o
 obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \
-	devices/net/tap.o
+	devices/net/tap.o devices/virtio/net.o devices/virtio/net-ctrl.o \
+	devices/virtio/net-rx.o devices/virtio/net-tx.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
 obj-$(CONFIG_TPM) += devices/tpm/swtpm.o devices/tpm/tpm-crb.o

@@ -26,6 +26,9 @@ static const struct device_class *const classes[] = {
 #ifdef CONFIG_VIRTIO_RNG
 	&virtio_rng_class,
 #endif
+#ifdef CONFIG_VIRTIO_NET
+	&virtio_net_class,
+#endif
 #ifdef CONFIG_VIRTIO_CONSOLE
 	&virtio_console_class,
 #endif

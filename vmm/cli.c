@@ -22,7 +22,7 @@ static const char later_options[] =
 	"api-socket balloon dbus-object-path dbus-service-name "
 	"dbus-system-bus device disk event-monitor firmware "
 	"fs fw-cfg-config gdb generic-vhost-user host-data igvm ivshmem "
-	"landlock landlock-rules log-format memory-zone net no-shutdown numa "
+	"landlock landlock-rules log-format memory-zone no-shutdown numa "
 	"pci-segment pmem pvmemcontrol rate-limit-group restore rtc seccomp "
 	"user-device vdpa vsock watchdog";
 

@@ -39,4 +39,14 @@
 /* What Cloud Hypervisor's devices have and ours do not yet. */
 #define LATER_DEVICE "iommu pci_segment pci_device_id"
 
+/* ---- families of devices, each in its vmm/config-NAME.c ------------------ */
+
+extern const struct schema_option net_option;
+
+/** complete_nets - MAC addresses; 0 or -ENOMEM */
+int complete_nets(struct vm_config *c, struct diag *d);
+
+/** check_nets - the rules of --net; 0 or -EINVAL */
+int check_nets(const struct vm_config *c, struct diag *d);
+
 #endif

@@ -13,9 +13,9 @@
 #include "vmm/token-bucket.h"
 
 /* One key of an item struct @kind; 0 cannot be given. */
-#define RATE_KEY(kind, key, how, field, most, text)                    \
+#define RATE_KEY(kind, word, how, field, most, text)                   \
 	{                                                              \
-		.name = (key), .type = (how),                          \
+		.name = (word), .type = (how),                         \
 		.offset = offsetof(struct kind, rate.field), .min = 1, \
 		.max = (most), .optional = true, .doc = (text), SINCE  \
 	}

@@ -482,11 +482,12 @@ static const struct schema_option verbose_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&kernel_option,	    &initramfs_option,	   &cmdline_option,
-	&cpus_option,	    &memory_option,	   &serial_option,
-	&console_option,    &debug_console_option, &rng_option,
-	&tpm_option,	    &pvpanic_option,	   &platform_option,
-	&hypervisor_option, &log_file_option,	   &verbose_option,
+	&kernel_option,	  &initramfs_option,	 &cmdline_option,
+	&cpus_option,	  &memory_option,	 &serial_option,
+	&console_option,  &debug_console_option, &rng_option,
+	&tpm_option,	  &pvpanic_option,	 &net_option,
+	&platform_option, &hypervisor_option,	 &log_file_option,
+	&verbose_option,
 };
 
 const struct schema vm_config_schema = {
@@ -558,7 +559,7 @@ int vm_config_complete(struct vm_config *c, struct diag *d)
 				     j < schema_count(options[i], c);
 		     j++)
 			ret = name_item(options[i], c, j, d);
-	return ret;
+	return ret ? ret : complete_nets(c, d);
 }
 
 /* ---- rules between fields ------------------------------------------------*/
@@ -742,6 +743,8 @@ int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 				"swtpm");
 	if (!ret)
 		ret = check_ids(c, d);
+	if (!ret)
+		ret = check_nets(c, d);
 	return ret;
 }
 

@@ -129,7 +129,6 @@ struct rate_config {
  * @fd: descriptors of a tap's queues instead of @tap, or of datagram sockets
  * @num_queues: two for each pair
  * @offload_tso, @offload_ufo, @offload_csum: may be offered to the guest
- * @vhost: the kernel moves the packets
  */
 struct net_config {
 	char *id;
@@ -138,7 +137,6 @@ struct net_config {
 	struct u32_list fd;
 	uint32_t num_queues, queue_size;
 	bool offload_tso, offload_ufo, offload_csum;
-	bool vhost;
 	struct rate_config rate;
 };
 
@@ -164,6 +162,8 @@ struct vm_config {
 	unsigned debug_console_count;
 	struct rng_config rng;
 	struct platform_config platform;
+	struct net_config *net;
+	unsigned net_count;
 	struct tpm_config *tpm; /* at most one */
 	unsigned tpm_count;
 	bool pvpanic;

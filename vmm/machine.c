@@ -70,6 +70,7 @@ static const struct device_rule device_rules[] = {
 	{ "virtio-rng", .optional = true, .count = count_one },
 	{ "virtio-console", .count = count_console },
 	{ "pvpanic", .count = count_pvpanic },
+	{ "virtio-net", EACH(net, net_count, struct net_config) },
 	{ "tpm-crb", EACH(tpm, tpm_count, struct tpm_config) },
 	{ "debug-console", .count = count_debug_console },
 };

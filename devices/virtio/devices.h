@@ -8,6 +8,9 @@
 /** virtio_rng_class - entropy from config->rng.src, see rng.c */
 extern const struct device_class virtio_rng_class;
 
+/** virtio_net_class - one card; item: struct net_config, see net.c */
+extern const struct device_class virtio_net_class;
+
 /** virtio_console_class - one port on env->console, see console.c */
 extern const struct device_class virtio_console_class;
 

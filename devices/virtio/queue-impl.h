@@ -22,8 +22,10 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
  *	NULL or what is wrong
  * @take: collect the chain at virtq.avail_next; @step receives the positions
  *	it takes; return 1, 0 if there is none, or -EPROTO by virtq_break()
- * @give: write a used entry at virtq.used_next and publish it; the position
- *	after it is @next
+ * @fill: write a used entry at position @at, virtq.used_next or behind it;
+ *	what @publish does not mention the driver does not see
+ * @publish: all entries from virtq.used_next to before @next, the first of
+ *	which has @written
  * @signal: does the driver want an interrupt for the virtq.unsignalled
  *	positions before virtq.used_next? After a full barrier.
  * @arm: ask the driver to notify of what comes at virtq.avail_next
@@ -33,8 +35,9 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 struct virtq_ops {
 	const char *(*place)(struct virtq *q);
 	int (*take)(struct virtq *q, struct virtq_chain *c, unsigned *step);
-	void (*give)(struct virtq *q, uint16_t head, uint32_t written,
-		     uint16_t next);
+	void (*fill)(struct virtq *q, uint16_t at, uint16_t head,
+		     uint32_t written);
+	void (*publish)(struct virtq *q, uint32_t written, uint16_t next);
 	bool (*signal)(const struct virtq *q);
 	void (*arm)(struct virtq *q);
 	void (*disarm)(struct virtq *q);

@@ -165,19 +165,31 @@ static int packed_take(struct virtq *q, struct virtq_chain *c, unsigned *step)
 
 /* ---- giving back and notifications ------------------------------------- */
 
-static void packed_give(struct virtq *q, uint16_t head, uint32_t written,
-			uint16_t next)
+static void used_flags(struct virtq *q, uint16_t at, uint32_t written)
 {
-	size_t at = offset(q, q->used_next);
-	uint8_t *d = (uint8_t *)q->desc + at;
-	uint16_t flags =
-		wrap_counter(q, q->used_next) ? DESC_AVAIL | DESC_USED : 0;
+	uint16_t flags = wrap_counter(q, at) ? DESC_AVAIL | DESC_USED : 0;
 
-	(void)next;
+	ring_store(q->desc, offset(q, at) + DESC_FLAGS,
+		   flags | (written ? DESC_WRITE : 0));
+}
+
+/* The driver looks at one descriptor after the other: as long as the first one
+ * is not used, the others are not seen. */
+static void packed_fill(struct virtq *q, uint16_t at, uint16_t head,
+			uint32_t written)
+{
+	uint8_t *d = (uint8_t *)q->desc + offset(q, at);
+
 	put_le32(d + DESC_LEN, written);
 	put_le16(d + DESC_ID, head);
-	ring_store(q->desc, at + DESC_FLAGS,
-		   flags | (written ? DESC_WRITE : 0));
+	if (at != q->used_next)
+		used_flags(q, at, written);
+}
+
+static void packed_publish(struct virtq *q, uint32_t written, uint16_t next)
+{
+	(void)next;
+	used_flags(q, q->used_next, written);
 }
 
 /* Of the flags' values, 3 is reserved and 2 needs EVENT_IDX; then better one
@@ -232,7 +244,8 @@ static bool packed_waiting(struct virtq *q)
 const struct virtq_ops virtq_packed = {
 	.place = packed_place,
 	.take = packed_take,
-	.give = packed_give,
+	.fill = packed_fill,
+	.publish = packed_publish,
 	.signal = packed_signal,
 	.arm = packed_arm,
 	.disarm = packed_disarm,

@@ -141,14 +141,20 @@ static int split_take(struct virtq *q, struct virtq_chain *c, unsigned *step)
 
 /* ---- giving back and notifications ------------------------------------- */
 
-static void split_give(struct virtq *q, uint16_t head, uint32_t written,
-		       uint16_t next)
+static void split_fill(struct virtq *q, uint16_t at, uint16_t head,
+		       uint32_t written)
 {
-	size_t entry = q->used_next & (q->at.size - 1u);
-	uint8_t *at = (uint8_t *)q->device + RING_ENTRIES + entry * USED_ENTRY;
+	size_t entry = at & (q->at.size - 1u);
+	uint8_t *used =
+		(uint8_t *)q->device + RING_ENTRIES + entry * USED_ENTRY;
 
-	put_le32(at, head);
-	put_le32(at + 4, written);
+	put_le32(used, head);
+	put_le32(used + 4, written);
+}
+
+static void split_publish(struct virtq *q, uint32_t written, uint16_t next)
+{
+	(void)written;
 	ring_store(q->device, RING_IDX, next);
 }
 
@@ -183,7 +189,8 @@ static bool split_waiting(struct virtq *q)
 const struct virtq_ops virtq_split = {
 	.place = split_place,
 	.take = split_take,
-	.give = split_give,
+	.fill = split_fill,
+	.publish = split_publish,
 	.signal = split_signal,
 	.arm = split_arm,
 	.disarm = split_disarm,

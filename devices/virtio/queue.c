@@ -228,18 +228,30 @@ bool virtq_wait(struct virtq *q)
 
 /* ---- giving back ------------------------------------------------------- */
 
-static void give(struct virtq *q, uint16_t head, uint32_t written)
+/* struct batch - used entries that are not published yet: @count up to before
+ * @at; the first has @written */
+struct batch {
+	uint16_t at;
+	unsigned count;
+	uint32_t written;
+};
+
+static void batch_add(struct virtq *q, struct batch *b, uint16_t head,
+		      uint32_t written)
 {
 	unsigned step = q->slot[head].step;
-	uint16_t next = virtq_after(q, q->used_next, step);
 
-	q->ops->give(q, head, written, next);
-	q->used_next = next;
+	q->ops->fill(q, b->at, head, written);
+	if (!b->count++)
+		b->written = written;
+	b->at = virtq_after(q, b->at, step);
 	q->unsignalled = MIN(q->unsignalled + step, UNSIGNALLED_MAX);
 	flight_end(q, head);
 }
 
-static void give_in_order(struct virtq *q, uint16_t head, uint32_t written)
+/* Hold @head back, and add all whose turn has come. */
+static void batch_in_order(struct virtq *q, struct batch *b, uint16_t head,
+			   uint32_t written)
 {
 	q->slot[head].done = true;
 	q->slot[head].written = written;
@@ -247,18 +259,37 @@ static void give_in_order(struct virtq *q, uint16_t head, uint32_t written)
 		head = flight_oldest(q);
 		if (!q->slot[head].done)
 			break;
-		give(q, head, q->slot[head].written);
+		batch_add(q, b, head, q->slot[head].written);
 	}
+}
+
+void virtq_push_all(struct virtq *q, const struct virtq_used *used,
+		    unsigned count)
+{
+	struct batch b = { .at = q->used_next };
+
+	for (unsigned i = 0; i < count; i++) {
+		uint16_t head = used[i].head;
+
+		if (!q->enabled || head >= q->at.size ||
+		    !virtq_in_flight(q, head))
+			continue;
+		if (!q->has.in_order)
+			batch_add(q, &b, head, used[i].written);
+		else if (!q->slot[head].done)
+			batch_in_order(q, &b, head, used[i].written);
+	}
+	if (!b.count)
+		return;
+	q->ops->publish(q, b.written, b.at);
+	q->used_next = b.at;
 }
 
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
 {
-	if (!q->enabled || head >= q->at.size || !virtq_in_flight(q, head))
-		return;
-	if (!q->has.in_order)
-		give(q, head, written);
-	else if (!q->slot[head].done)
-		give_in_order(q, head, written);
+	const struct virtq_used used = { head, written };
+
+	virtq_push_all(q, &used, 1);
 }
 
 bool virtq_signal(struct virtq *q)

@@ -187,6 +187,17 @@ void virtq_undo(struct virtq *q, const struct virtq_chain *chain);
  */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
 
+/** struct virtq_used - a request for virtq_push_all(); as in virtq_push() */
+struct virtq_used {
+	uint16_t head;
+	uint32_t written;
+};
+
+/** virtq_push_all - virtq_push() of @count requests, of which the driver sees
+ * all or none: a packet in several buffers (VIRTIO 1.3 sec. 5.1.6.4.1) */
+void virtq_push_all(struct virtq *q, const struct virtq_used *used,
+		    unsigned count);
+
 /** virtq_signal - true if the driver wants an interrupt for what was pushed
  * since the last call */
 bool virtq_signal(struct virtq *q);

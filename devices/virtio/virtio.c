@@ -109,6 +109,12 @@ void virtio_push(struct virtio_device *vd, unsigned queue,
 	virtq_push(&vd->queue[queue].ring, chain->head, written);
 }
 
+void virtio_push_all(struct virtio_device *vd, unsigned queue,
+		     const struct virtq_used *used, unsigned count)
+{
+	virtq_push_all(&vd->queue[queue].ring, used, count);
+}
+
 void virtio_done(struct virtio_device *vd, unsigned queue)
 {
 	struct virtio_queue *q = &vd->queue[queue];

@@ -64,7 +64,11 @@ enum virtio_status {
 #define VIRTIO_F_RING_RESET	 (1ULL << 40)
 
 /* VIRTIO 1.3 sec. 5 */
-enum virtio_id { VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_RNG = 4 };
+enum virtio_id {
+	VIRTIO_ID_NET = 1,
+	VIRTIO_ID_CONSOLE = 3,
+	VIRTIO_ID_RNG = 4,
+};
 
 struct virtio_device;
 
@@ -268,6 +272,10 @@ bool virtio_pop(struct virtio_device *vd, unsigned queue,
 /** virtio_push - give a request back; the interrupt is for virtio_done() */
 void virtio_push(struct virtio_device *vd, unsigned queue,
 		 const struct virtq_chain *chain, uint32_t written);
+
+/** virtio_push_all - the same for @count requests, seen all or none */
+void virtio_push_all(struct virtio_device *vd, unsigned queue,
+		     const struct virtq_used *used, unsigned count);
 
 /** virtio_done - after a batch of pushes: interrupt if the driver wants it */
 void virtio_done(struct virtio_device *vd, unsigned queue);

@@ -184,8 +184,10 @@ static inline void bed_wire(void *opaque, uint32_t pin, bool level)
 	struct bed *b = opaque;
 
 	CHECK(pin < BED_PINS);
-	b->rises[pin] += level && !b->level[pin];
-	b->level[pin] = level;
+	/* From any thread. */
+	if (!__atomic_exchange_n(&b->level[pin], level, __ATOMIC_SEQ_CST) &&
+	    level)
+		__atomic_fetch_add(&b->rises[pin], 1, __ATOMIC_SEQ_CST);
 }
 
 static inline void bed_request(void *machine, enum machine_request what)
@@ -609,8 +611,7 @@ static inline unsigned drv_interrupts(struct drv *drv, unsigned q)
 
 	if (!drv->mmio)
 		return drv_fired(drv, q + 1);
-	n = *rises;
-	*rises = 0;
+	n = __atomic_exchange_n(rises, 0, __ATOMIC_SEQ_CST);
 	return n;
 }
 
