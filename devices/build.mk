@@ -27,6 +27,7 @@ obj-y += devices/vhost/vhost-user-msg.o
 obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \
 	devices/net/tap.o devices/virtio/net.o devices/virtio/net-ctrl.o \
 	devices/virtio/net-rx.o devices/virtio/net-tx.o
+obj-$(CONFIG_VIRTIO_BLK) += devices/virtio/blk.o devices/virtio/blk-queue.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
 obj-$(CONFIG_TPM) += devices/tpm/swtpm.o devices/tpm/tpm-crb.o

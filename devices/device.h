@@ -43,6 +43,7 @@ enum machine_request {
 };
 
 struct pci_root;
+struct rate_limiter;
 struct virtio_transport;
 
 /**
@@ -54,6 +55,7 @@ struct virtio_transport;
  * @serial, @console, @debug_console: character back ends; NULL when off
  * @tables_only: the machine only describes itself and will never run: devices
  *	open, create and contact nothing outside of it
+ * @rate_groups: one for each of config->rate_groups, for their members
  * @transport: how virtio devices are attached; NULL: by the configuration
  * @request: ask the machine for something; any thread; returns at once, the
  *	calling vCPU stops before its next instruction
@@ -70,6 +72,7 @@ struct device_env {
 	const struct vm_config *config;
 	struct chardev *serial, *console, *debug_console;
 	bool tables_only;
+	struct rate_limiter *rate_groups;
 	const struct virtio_transport *transport;
 	void (*request)(void *machine, enum machine_request what);
 	void *machine;

@@ -23,6 +23,9 @@ static const struct device_class *const classes[] = {
 	&ged_class,
 	&debug_console_class,
 	&pci_host_class,
+#ifdef CONFIG_VIRTIO_BLK
+	&virtio_blk_class,
+#endif
 #ifdef CONFIG_VIRTIO_RNG
 	&virtio_rng_class,
 #endif

@@ -20,10 +20,10 @@
 /* Cloud Hypervisor's options that are known but not there yet. */
 static const char later_options[] =
 	"api-socket balloon dbus-object-path dbus-service-name "
-	"dbus-system-bus device disk event-monitor firmware "
+	"dbus-system-bus device event-monitor firmware "
 	"fs fw-cfg-config gdb generic-vhost-user host-data igvm ivshmem "
 	"landlock landlock-rules log-format memory-zone no-shutdown numa "
-	"pci-segment pmem pvmemcontrol rate-limit-group restore rtc seccomp "
+	"pci-segment pmem pvmemcontrol restore rtc seccomp "
 	"user-device vdpa vsock watchdog";
 
 const struct cli_verb_doc cli_verbs[CLI_VERBS] = {

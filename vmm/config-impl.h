@@ -49,4 +49,8 @@ int complete_nets(struct vm_config *c, struct diag *d);
 /** check_nets - the rules of --net; 0 or -EINVAL */
 int check_nets(const struct vm_config *c, struct diag *d);
 
+/* config-disk.c */
+extern const struct schema_option disk_option, rate_group_option;
+int check_disks(const struct vm_config *c, struct diag *d);
+
 #endif

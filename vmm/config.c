@@ -482,12 +482,12 @@ static const struct schema_option verbose_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&kernel_option,	  &initramfs_option,	 &cmdline_option,
-	&cpus_option,	  &memory_option,	 &serial_option,
-	&console_option,  &debug_console_option, &rng_option,
-	&tpm_option,	  &pvpanic_option,	 &net_option,
-	&platform_option, &hypervisor_option,	 &log_file_option,
-	&verbose_option,
+	&kernel_option,	    &initramfs_option,	   &cmdline_option,
+	&cpus_option,	    &memory_option,	   &serial_option,
+	&console_option,    &debug_console_option, &disk_option,
+	&rate_group_option, &rng_option,	   &tpm_option,
+	&pvpanic_option,    &net_option,	   &platform_option,
+	&hypervisor_option, &log_file_option,	   &verbose_option,
 };
 
 const struct schema vm_config_schema = {
@@ -745,6 +745,8 @@ int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 		ret = check_ids(c, d);
 	if (!ret)
 		ret = check_nets(c, d);
+	if (!ret)
+		ret = check_disks(c, d);
 	return ret;
 }
 

@@ -140,6 +140,36 @@ struct net_config {
 	struct rate_config rate;
 };
 
+/** enum disk_type - image_type=; not given: raw, with a hint in the log */
+enum disk_type {
+	DISK_UNTYPED,
+	DISK_RAW,
+	DISK_QCOW2,
+	DISK_VHD, /* from here on refused */
+	DISK_VHDX,
+	DISK_VMDK,
+};
+
+/** enum lock_granularity - which offsets of an image are locked */
+enum lock_granularity { LOCK_BYTE_RANGE, LOCK_FULL };
+
+/** struct disk_config - --disk; strings that were not given are NULL */
+struct disk_config {
+	char *path, *id, *serial, *rate_limit_group;
+	enum disk_type image_type;
+	bool readonly, direct, backing_files, sparse, disable_io_uring;
+	uint32_t num_queues, queue_size;
+	struct affinity_list queue_affinity;
+	enum lock_granularity lock_granularity;
+	struct rate_config rate;
+};
+
+/** struct rate_group_config - --rate-limit-group */
+struct rate_group_config {
+	char *id;
+	struct rate_config rate;
+};
+
 /** struct platform_config - --platform; @access_platform: virtio devices offer
  * VIRTIO_F_ACCESS_PLATFORM */
 struct platform_config {
@@ -166,6 +196,10 @@ struct vm_config {
 	unsigned net_count;
 	struct tpm_config *tpm; /* at most one */
 	unsigned tpm_count;
+	struct disk_config *disks;
+	unsigned disk_count;
+	struct rate_group_config *rate_groups;
+	unsigned rate_group_count;
 	bool pvpanic;
 	char *hypervisor; /* "auto", "kvm", "fake" */
 	char *log_file;

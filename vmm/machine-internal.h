@@ -8,6 +8,7 @@
 #include "arch/arch.h"
 #include "vmm/machine.h"
 #include "vmm/payload.h"
+#include "vmm/token-bucket.h"
 #include "vmm/vcpu.h"
 
 #include "devices/device.h"
@@ -16,7 +17,8 @@
  * struct machine - see machine.h
  *
  * Built by machine_new() and then const: cfg, arch, host, caps, platform,
- * mmio, pio, ic, loop, serial, console, debug_console, device, env.
+ * mmio, pio, ic, loop, serial, console, debug_console, rate_groups, device,
+ * env.
  * Main thread only: vm, ram, payload, vcpus, boot, resets, term_timer.
  * Any thread: @requested (bits of enum machine_want), @wake. @why and
  * @why_lock: the first fatal vCPU writes.
@@ -35,6 +37,7 @@ struct machine {
 	struct event_loop *loop;
 	struct chardev *serial, *console, *debug_console;
 	struct device_env env;
+	struct rate_limiter *rate_groups;
 	unsigned virtio_mmio_used;
 	struct device *device[PLAT_DEVICES_MAX];
 	unsigned device_count;

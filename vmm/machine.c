@@ -67,6 +67,7 @@ struct device_rule {
 	.item_bytes = sizeof(type), .id = offsetof(type, id)
 
 static const struct device_rule device_rules[] = {
+	{ "virtio-blk", EACH(disks, disk_count, struct disk_config) },
 	{ "virtio-rng", .optional = true, .count = count_one },
 	{ "virtio-console", .count = count_console },
 	{ "pvpanic", .count = count_pvpanic },
@@ -230,6 +231,7 @@ static void fill_env(struct machine *m)
 		.serial = m->serial,
 		.console = m->console,
 		.debug_console = m->debug_console,
+		.rate_groups = m->rate_groups,
 		.request = machine_requested,
 		.machine = m,
 	};
@@ -264,6 +266,28 @@ static int add_wake(struct machine *m, struct diag *d)
 	return 0;
 }
 
+static int add_rate_groups(struct machine *m, struct diag *d)
+{
+	const struct vm_config *cfg = m->cfg;
+
+	m->rate_groups =
+		calloc(cfg->rate_group_count + 1, sizeof(m->rate_groups[0]));
+	if (!m->rate_groups)
+		return diag_fail(d, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < cfg->rate_group_count; i++)
+		rate_limiter_init(&m->rate_groups[i],
+				  &cfg->rate_groups[i].rate);
+	return 0;
+}
+
+static void free_rate_groups(struct machine *m)
+{
+	for (unsigned i = 0; m->rate_groups && i < m->cfg->rate_group_count;
+	     i++)
+		rate_limiter_release(&m->rate_groups[i]);
+	free(m->rate_groups);
+}
+
 static int assemble(struct machine *m, struct diag *d)
 {
 	int err;
@@ -287,6 +311,8 @@ static int assemble(struct machine *m, struct diag *d)
 					   m->mmio, d);
 	if (!err)
 		err = open_chardevs(m, d);
+	if (!err)
+		err = add_rate_groups(m, d);
 	if (err)
 		return err;
 	fill_env(m);
@@ -327,6 +353,7 @@ void machine_free(struct machine *m)
 	vcpus_join(&m->vcpus);
 	while (m->device_count)
 		device_free(m->device[--m->device_count]);
+	free_rate_groups(m);
 	m->arch->irqchip_free(m->ic);
 	if (m->host)
 		m->host->vm_free(m->vm);

@@ -175,7 +175,6 @@ static void run(struct block_queue *q, bool wait)
 		wait = wait && q->in_flight;
 	} while (reap(q, wait) && (wait = false, true));
 	q->kicking = false;
-	notice_quiet(q);
 }
 
 static void run_as_client(struct block_queue *q, bool wait)
@@ -185,6 +184,7 @@ static void run_as_client(struct block_queue *q, bool wait)
 	run(q, wait);
 	if (q->client.end)
 		q->client.end(q->client.opaque);
+	notice_quiet(q);
 }
 
 static void queue_ready(void *opaque, uint32_t events)
@@ -290,8 +290,10 @@ static void own(struct block_queue *q)
 
 void block_kick(struct block_queue *q)
 {
-	if (!q->kicking && atomic_load_explicit(&q->busy, memory_order_relaxed))
-		run(q, false);
+	if (q->kicking || !atomic_load_explicit(&q->busy, memory_order_relaxed))
+		return;
+	run(q, false);
+	notice_quiet(q);
 }
 
 static void wait_for_owner(struct block_queue *q)

@@ -185,6 +185,7 @@ void block_kick(struct block_queue *q);
 /**
  * block_queue_wait - until nothing is in flight
  *
+ * The block_kick() that delivers the last one may not have returned yet.
  * On the queue's thread it delivers; on any other it waits for that thread,
  * which must be running its event loop. Not inside done(), and without locks
  * that done(), block_client.begin or block_client.end take.

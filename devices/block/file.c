@@ -234,13 +234,10 @@ int block_file_open(struct block *b, const struct block_options *opt,
 
 void block_file_close(struct block_file *f)
 {
-	struct flock all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-
 	if (!f)
 		return;
 	if (f->fd >= 0) {
-		/* io_uring lets go of its registered files some time later */
-		fcntl(f->fd, F_OFD_SETLK, &all);
+		block_unlock(f);
 		close(f->fd);
 	}
 	free(f->what);

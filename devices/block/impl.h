@@ -236,4 +236,8 @@ int64_t block_step_call(const struct block_request *r);
  */
 int block_lock(const struct block_file *f, struct diag *d);
 
+/** block_unlock - now: closing alone would not, as an io_uring holds on to the
+ * file for some time after it is gone */
+void block_unlock(const struct block_file *f);
+
 #endif

@@ -28,6 +28,11 @@
 
 #define PATH_BYTES 64 /* "/proc/PID/fdinfo/N" */
 
+/* The kernel takes an io_uring apart some time after its process has died, and
+ * with it the last reference to the file. */
+#define LATE_TRIES   50
+#define LATE_WAIT_US 10000
+
 /* Does this process's descriptor hold a lock on the file? */
 static bool holds_lock(const char *pid, const char *fd)
 {
@@ -74,16 +79,16 @@ static bool process_holds(const char *pid, const struct stat *st)
 	return found;
 }
 
-/* The process that holds a lock on the file, 0 if /proc does not tell. */
+/* The process that holds a lock on the file, -1 if /proc does not tell. */
 static pid_t find_holder(const struct stat *st)
 {
 	DIR *dir = opendir("/proc");
 	struct dirent *e;
-	pid_t pid = 0;
+	pid_t pid = -1;
 
 	if (!dir)
-		return 0;
-	while (!pid && (e = readdir(dir)))
+		return -1;
+	while (pid < 0 && (e = readdir(dir)))
 		if (isdigit((unsigned char)e->d_name[0]) &&
 		    process_holds(e->d_name, st))
 			pid = (pid_t)strtol(e->d_name, NULL, 10);
@@ -108,11 +113,8 @@ static void process_name(pid_t pid, char *name, int size_bytes)
 static int refused(const struct block_file *f, pid_t pid, struct diag *d)
 {
 	const char *use = f->readonly ? "writes" : "uses";
-	struct stat st;
 	char name[32];
 
-	if (pid <= 0 && !fstat(f->fd, &st))
-		pid = find_holder(&st);
 	if (pid == getpid())
 		return diag_fail(d, EBUSY,
 				 "%s: is in use already by this process: a "
@@ -120,10 +122,11 @@ static int refused(const struct block_file *f, pid_t pid, struct diag *d)
 				 "each time",
 				 f->what);
 	if (pid <= 0)
-		return diag_fail(d, EBUSY,
-				 "%s: another process %s it, and is not ours "
-				 "to name",
-				 f->what, use);
+		return diag_fail(
+			d, EBUSY,
+			"%s: a process %s it that /proc does not show: "
+			"another user's, or on another host",
+			f->what, use);
 	process_name(pid, name, sizeof(name));
 	return diag_fail(d, EBUSY,
 			 "%s: process %d (%s) %s it: stop that, or open it "
@@ -131,13 +134,15 @@ static int refused(const struct block_file *f, pid_t pid, struct diag *d)
 			 f->what, (int)pid, name, use);
 }
 
-int block_lock(const struct block_file *f, struct diag *d)
+/* Return: 0, or who has it, -1 if that cannot be told. */
+static pid_t try_lock(const struct block_file *f)
 {
 	struct flock lock = {
 		.l_type = f->readonly ? F_RDLCK : F_WRLCK,
 		.l_whence = SEEK_SET,
 		.l_len = f->lock_whole ? 0 : (off_t)f->size_bytes,
 	};
+	struct stat st;
 
 	if (!fcntl(f->fd, F_OFD_SETLK, &lock))
 		return 0;
@@ -148,7 +153,26 @@ int block_lock(const struct block_file *f, struct diag *d)
 		return 0;
 	}
 	/* A POSIX lock has an owner, an OFD lock has -1. */
-	if (fcntl(f->fd, F_OFD_GETLK, &lock) || lock.l_type == F_UNLCK)
-		lock.l_pid = 0;
-	return refused(f, lock.l_pid, d);
+	if (!fcntl(f->fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK &&
+	    lock.l_pid > 0)
+		return lock.l_pid;
+	return fstat(f->fd, &st) ? -1 : find_holder(&st);
+}
+
+int block_lock(const struct block_file *f, struct diag *d)
+{
+	pid_t holder = try_lock(f);
+
+	for (unsigned i = 0; holder < 0 && i < LATE_TRIES; i++) {
+		usleep(LATE_WAIT_US);
+		holder = try_lock(f);
+	}
+	return holder ? refused(f, holder, d) : 0;
+}
+
+void block_unlock(const struct block_file *f)
+{
+	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	fcntl(f->fd, F_OFD_SETLK, &lock);
 }

@@ -5,6 +5,9 @@
 
 #include "devices/device.h"
 
+/** virtio_blk_class - a disk, item struct disk_config, see blk.h */
+extern const struct device_class virtio_blk_class;
+
 /** virtio_rng_class - entropy from config->rng.src, see rng.c */
 extern const struct device_class virtio_rng_class;
 

@@ -716,6 +716,44 @@ START_TEST(test_lock_other_process)
 }
 END_TEST
 
+/* Closing unlocks, although the kernel takes the ring apart later; and a
+ * machine that was killed leaves nothing behind. */
+START_TEST(test_lock_ends)
+{
+	char byte;
+	int pipe_fd[2];
+	pid_t pid;
+
+	make_file(SIZE);
+	for (unsigned i = 0; i < 20; i++) {
+		open_image();
+		ck_assert_int_eq(simple(BLOCK_FLUSH, 0, 0, false), 0);
+		block_queue_free(queue);
+		block_close(image);
+	}
+	queue = NULL;
+	image = NULL;
+	for (unsigned i = 0; i < 5; i++) {
+		ck_assert_int_eq(pipe(pipe_fd), 0);
+		pid = fork();
+		if (!pid) {
+			open_image();
+			if (write(pipe_fd[1], "x", 1) == 1)
+				pause();
+			_exit(1);
+		}
+		ck_assert_int_eq(read(pipe_fd[0], &byte, 1), 1);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		ck_assert_ptr_null(try_open(&image));
+		block_close(image);
+		image = NULL;
+		close(pipe_fd[0]);
+		close(pipe_fd[1]);
+	}
+}
+END_TEST
+
 /* Beyond its end a file is locked only by lock_granularity=full. */
 START_TEST(test_lock_granularity)
 {
@@ -837,6 +875,7 @@ static Suite *block_suite(void)
 			    ARRAY_SIZE(lock_cases));
 	tcase_add_loop_test(t, test_lock_other_process, 0,
 			    ARRAY_SIZE(lock_cases));
+	tcase_add_test(t, test_lock_ends);
 	tcase_add_loop_test(t, test_lock_granularity, 0, 2);
 	tcase_add_loop_test(t, test_resize, 0, n);
 	tcase_add_test(t, test_io_uring_refused);

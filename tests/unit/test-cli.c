@@ -202,7 +202,6 @@ static const struct {
 			   "--help" },
 	{ "--kernel|k|-vx", "-x: there is no such option; see spandrel "
 			    "--help" },
-	{ "--disk|path=a", "--disk: not supported yet" },
 	{ "--api-socket=/run/x", "--api-socket: not supported yet" },
 	{ "--kernel", "--kernel needs a value" },
 	{ "--kernel|--cpus|2", "--kernel needs a value" },
@@ -346,7 +345,7 @@ static const struct {
 	{ "doctor", "spandrel doctor [--json]", NULL },
 	{ "memori", NULL,
 	  "--memori: there is no such option; the nearest is --memory" },
-	{ "disk", NULL, "--disk: not supported yet" },
+	{ "numa", NULL, "--numa: not supported yet" },
 	{ "man", NULL,
 	  "--man: there is no such option; the nearest is "
 	  "--rng" },
