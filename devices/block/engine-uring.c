@@ -9,6 +9,11 @@
  * readable, which the event loop watches; there is no eventfd to write and
  * read.
  *
+ * Writes into the page cache do not go through the ring: they are a copy under
+ * the inode's lock, which io_uring would give to a thread of the kernel for
+ * most file systems (ext4, tmpfs). Made here they cost half the processor time
+ * (one in flight: 7.5 and 4 us; 32 in flight: 3.6 and 2.9 us).
+ *
  * The kernel is asked not to interrupt the thread for completions (Linux 5.19,
  * COOP_TASKRUN). DEFER_TASKRUN would be a little better still, but then a ring
  * that epoll watches loses wake-ups (seen with Linux 6.18).
@@ -18,15 +23,26 @@
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "devices/block/impl.h"
 
 #define ENTRIES_MAX 4096 /* more are in flight after several kicks */
 #define REAP_BATCH  64
 
-/** struct uring - block_queue.engine_state */
+/* A write that took longer than the one was not only copied: the host makes us
+ * wait for its disk (usually 10 to 200 ms). Others are then kept from the
+ * queue's thread for the other time. */
+#define SLOW_WRITE_NS 10000000ULL
+#define SLOW_TIME_NS  100000000ULL
+
+/**
+ * struct uring - block_queue.engine_state
+ * @slow_until_ns: writes are given to the kernel's threads; 0: they are not
+ */
 struct uring {
 	struct io_uring ring;
+	uint64_t slow_until_ns;
 };
 
 static int ring_init(struct uring *u, unsigned depth)
@@ -138,11 +154,42 @@ static void prepare(struct io_uring_sqe *sqe, const struct block_request *r)
 	sqe->flags |= IOSQE_FIXED_FILE;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static bool writes_here(const struct uring *u, const struct block_request *r)
+{
+	const struct block_file *f = r->file;
+
+	return r->step == STEP_WRITE && !r->bounce.iov_base && !f->direct &&
+	       !f->is_device &&
+	       (!u->slow_until_ns || now_ns() >= u->slow_until_ns);
+}
+
+static int64_t write_here(struct uring *u, const struct block_request *r)
+{
+	uint64_t begin = now_ns(), end;
+	int64_t result = block_step_call(r);
+
+	end = now_ns();
+	u->slow_until_ns = end - begin > SLOW_WRITE_NS ? end + SLOW_TIME_NS : 0;
+	return result;
+}
+
 static void uring_submit(struct block_queue *q, struct block_request *r)
 {
 	struct uring *u = q->engine_state;
 	struct io_uring_sqe *sqe;
 
+	if (writes_here(u, r)) {
+		block_step_finish(q, r, write_here(u, r));
+		return;
+	}
 	/* Rare: a device that knows nothing better. It has no io_uring form
 	 * before Linux 6.12, and is done quickly. */
 	if (r->step == STEP_DISCARD) {
