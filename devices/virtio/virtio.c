@@ -716,6 +716,16 @@ static void queue_save(const struct virtio_queue *q, struct stream_out *out)
 	virtq_save(&q->ring, out);
 }
 
+static int ring_load_state(struct virtio_queue *q, struct stream_in *in)
+{
+	int err;
+
+	ring_enter(q);
+	err = virtq_load(&q->ring, in);
+	ring_leave(q);
+	return err;
+}
+
 static int queue_load(struct virtio_queue *q, struct stream_in *in)
 {
 	struct virtq_layout reg;
@@ -726,7 +736,7 @@ static int queue_load(struct virtio_queue *q, struct stream_in *in)
 	reg.driver.v = stream_get_u64(in);
 	reg.device.v = stream_get_u64(in);
 	vector = stream_get_u16(in);
-	if (in->failed || !size_ok(q, reg.size) || virtq_load(&q->ring, in))
+	if (in->failed || !size_ok(q, reg.size) || ring_load_state(q, in))
 		return -EBADMSG;
 	q->reg = reg;
 	q->vector = vector;

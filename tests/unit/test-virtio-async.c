@@ -17,8 +17,8 @@
 #include "virtio-driver.h"
 
 #define RING0	 (BED_RAM_A + 0x1000)
-#define RING1	 (BED_RAM_A + 0x3000)
-#define DATA	 (BED_RAM_A + 0x8000)
+#define RING1	 (BED_RAM_B + 0x1000)
+#define DATA	 (BED_RAM_B + 0x10000)
 #define SLOW_NS	 (5 * 1000000ULL)
 #define QUEUES	 2
 #define KEPT_MAX 16

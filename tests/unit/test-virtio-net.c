@@ -9,7 +9,6 @@
  */
 #include <check.h>
 #include <errno.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -39,7 +38,6 @@ static struct bed bed;
 static struct device *dev;
 static struct drv drv;
 static struct net_config config;
-static const uint8_t config_mac[] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
 static uint32_t fds[2];
 static int peer[2];
 
@@ -57,11 +55,10 @@ static void setup(void)
 	};
 }
 
-/* With sockets for @pairs; 0: as config says. */
 static void begin(int how, unsigned pairs)
 {
 	config.fd.count = pairs;
-	config.num_queues = pairs ? 2 * pairs : 2;
+	config.num_queues = 2 * pairs;
 	for (unsigned i = 0; i < pairs; i++) {
 		int pair[2];
 
@@ -487,50 +484,6 @@ START_TEST(tx_blocked)
 }
 END_TEST
 
-/* ---- a real tap ------------------------------------------------------------
- */
-
-/* The kernel answers an ARP request of the guest. In a network namespace of its
- * own; skipped where there can be none. */
-START_TEST(tap_answers)
-{
-	static const uint8_t arp[HDR + 42] = {
-		[HDR] = 255, 255,  255,	 255, 255,  255,  0x52, 0x54, 0,
-		0x12,	     0x34, 0x56, 8,   6,    0,	  1,	8,    0,
-		6,	     4,	   0,	 1,   0x52, 0x54, 0,	0x12, 0x34,
-		0x56,	     10,   0,	 0,   2,    0,	  0,	0,    0,
-		0,	     0,	   10,	 0,   0,    1,
-	};
-	uint8_t got[HDR + 42];
-	bool answered = false;
-
-	if ((unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET)) ||
-	    access("/dev/net/tun", R_OK | W_OK)) {
-		fprintf(stderr, "# skipped: no tap in a network namespace\n");
-		return;
-	}
-	config.tap = (char[]){ "t0" };
-	config.ip = (char[]){ "10.0.0.1" };
-	config.mask = (char[]){ "255.0.0.0" };
-	begin(_i, 0);
-	run(_i, MRG | NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_GUEST_TSO4, 2);
-	for (unsigned i = 0; i < 40; i++)
-		drv_add(&drv, 0, DATA + i * 0x1000, 0x1000, true);
-	drv_kick(&drv, 0);
-	guest_send(1, arp, sizeof(arp));
-	for (unsigned i = 0; i < 40 && !answered; i++) {
-		take(0);
-		ram_read(&bed.ram, GPA(DATA + i * 0x1000), got, sizeof(got));
-		answered = got[HDR + 12] == 8 && got[HDR + 13] == 6 &&
-			   got[HDR + 21] == 2;
-	}
-	ck_assert(answered);
-	ck_assert_mem_eq(got + HDR, config_mac, 6);
-	ck_assert_uint_eq(got[10], 1);
-	end();
-}
-END_TEST
-
 /* ---- control queue ---------------------------------------------------------
  */
 
@@ -851,7 +804,6 @@ int main(void)
 	tcase_add_loop_test(tc, tx_header, 0, ARRAY_SIZE(headers));
 	tcase_add_loop_test(tc, tx_impossible, 0, 4);
 	tcase_add_loop_test(tc, tx_blocked, 0, 4);
-	tcase_add_loop_test(tc, tap_answers, 0, 4);
 	tcase_add_loop_test(tc, ctrl_command, 0, ARRAY_SIZE(commands));
 	tcase_add_loop_test(tc, ctrl_without_mq, 0, 4);
 	tcase_add_loop_test(tc, ctrl_has_no_room, 0, 4);
