@@ -285,6 +285,41 @@ int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 	return 0;
 }
 
+int ram_add_pmem(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
+		 bool private, struct diag *d)
+{
+	int flags = (private ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE;
+	int err = check_new(ram, gpa, size_bytes, d);
+	uint8_t *host;
+
+	if (err)
+		return err;
+	host = reserve(size_bytes, GUARD);
+	if (!host)
+		return diag_errno(d, errno, "cannot reserve address space");
+	if (mmap(host, size_bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
+		 fd, 0) == MAP_FAILED) {
+		err = errno;
+		unreserve(host, size_bytes);
+		return diag_errno(d, err, "cannot map it");
+	}
+	madvise(host, size_bytes, MADV_DONTDUMP);
+	/* The mapping keeps the file open, and its locks with it; others may
+	 * map the file only if it is what the guest sees. */
+	if (private)
+		close(fd);
+	ram->region[ram->region_count++] = (struct ram_region){
+		.gpa = gpa,
+		.size_bytes = size_bytes,
+		.host = host,
+		.fd = private ? -1 : fd,
+		.mapped = host,
+		.mapped_bytes = size_bytes,
+		.pmem = true,
+	};
+	return 0;
+}
+
 static void region_release(struct ram_region *r)
 {
 	unreserve(r->mapped, r->mapped_bytes);
@@ -311,6 +346,8 @@ int ram_clear(struct guest_ram *ram, struct diag *d)
 	for (unsigned i = 0; i < ram->region_count; i++) {
 		struct ram_region *r = &ram->region[i];
 
+		if (r->pmem)
+			continue;
 		/*
 		 * MADV_REMOVE empties shared memory, MADV_DONTNEED private
 		 * memory; each refuses or ignores the other kind, so one of
@@ -328,19 +365,62 @@ uint64_t ram_size(const struct guest_ram *ram)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < ram->region_count; i++)
-		sum += ram->region[i].size_bytes;
+		if (!ram->region[i].pmem)
+			sum += ram->region[i].size_bytes;
 	return sum;
 }
 
-void *ram_pin(const struct guest_ram *ram, gpa_t gpa, uint64_t len)
+static const struct ram_region *find(const struct guest_ram *ram, gpa_t gpa,
+				     uint64_t len)
 {
 	for (unsigned i = 0; i < ram->region_count; i++) {
 		const struct ram_region *r = &ram->region[i];
 
 		if (range_within(gpa.v, len, r->gpa.v, r->size_bytes))
-			return r->host + (gpa.v - r->gpa.v);
+			return r;
 	}
 	return NULL;
+}
+
+int ram_discard(const struct guest_ram *ram, gpa_t gpa, uint64_t len)
+{
+	const struct ram_region *r = find(ram, gpa, len);
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at, from, to;
+
+	if (!r || r->pmem)
+		return -EFAULT;
+	/* Pages of the host: a region of another process may begin in one. */
+	at = (uintptr_t)r->host + (gpa.v - r->gpa.v);
+	from = align_up(at, page);
+	to = align_down(at + len, page);
+	if (from >= to)
+		return 0;
+	/* Of a memfd, MADV_DONTNEED would only drop our own mapping. */
+	if (madvise(r->host + (from - (uintptr_t)r->host), to - from,
+		    r->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
+		return -errno;
+	return 0;
+}
+
+bool ram_locate(const struct guest_ram *ram, const void *at, gpa_t *gpa)
+{
+	for (unsigned i = 0; i < ram->region_count; i++) {
+		const struct ram_region *r = &ram->region[i];
+
+		if (!range_within((uintptr_t)at, 1, (uintptr_t)r->host,
+				  r->size_bytes))
+			continue;
+		gpa->v = r->gpa.v + (uint64_t)((const uint8_t *)at - r->host);
+		return true;
+	}
+	return false;
+}
+
+void *ram_pin(const struct guest_ram *ram, gpa_t gpa, uint64_t len)
+{
+	const struct ram_region *r = find(ram, gpa, len);
+
+	return r ? r->host + (gpa.v - r->gpa.v) : NULL;
 }
 
 bool ram_read(const struct guest_ram *ram, gpa_t gpa, void *buf, uint64_t len)

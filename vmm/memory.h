@@ -33,6 +33,8 @@
  * @fd: shared memory that it is a part of, from @fd_offset_bytes on; -1 for
  *	private memory
  * @mapped, @mapped_bytes: all of the mapping, without the guard ranges
+ * @pmem: persistent memory, not RAM: devices reach it like RAM, but
+ *	ram_clear(), ram_size() and ram_discard() leave the user's file alone
  */
 struct ram_region {
 	gpa_t gpa;
@@ -42,6 +44,7 @@ struct ram_region {
 	uint64_t fd_offset_bytes;
 	uint8_t *mapped;
 	uint64_t mapped_bytes;
+	bool pmem;
 };
 
 /** struct guest_ram - all of a machine's RAM, sorted by address */
@@ -94,6 +97,20 @@ int ram_add(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes,
 int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 		 uint64_t offset_bytes, struct diag *d);
 
+/**
+ * ram_add_pmem - map a file as persistent memory; after all RAM
+ * @fd: at least @size_bytes long; taken over on success, then closed with the
+ *	region. Locks on it last as long
+ * @private: keep what the guest writes in memory and off the file
+ *
+ * A file that is cut short while it is mapped kills the machine at the next
+ * access behind its end.
+ *
+ * Return: like ram_add(), or the errno of mmap(2).
+ */
+int ram_add_pmem(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
+		 bool private, struct diag *d);
+
 /** ram_remove - unmap one region: the @index-th; those behind it move up.
  * Nothing may use guest RAM meanwhile */
 void ram_remove(struct guest_ram *ram, unsigned index);
@@ -103,6 +120,21 @@ void ram_release(struct guest_ram *ram);
 
 /** ram_clear - make all RAM read as zero again, cheaply (machine reset) */
 int ram_clear(struct guest_ram *ram, struct diag *d);
+
+/**
+ * ram_discard - give the host its memory back; the range reads as zero then
+ * @len: bytes; host pages of which only a part is inside stay as they are
+ *
+ * Any thread. Return: 0; -EFAULT if any byte of the range is not RAM or if it
+ * crosses regions; -errno of madvise().
+ */
+int ram_discard(const struct guest_ram *ram, gpa_t gpa, uint64_t len);
+
+/**
+ * ram_locate - where in the guest a pinned pointer points to
+ * Return: true and *@gpa, or false: not into guest RAM.
+ */
+bool ram_locate(const struct guest_ram *ram, const void *at, gpa_t *gpa);
 
 /** ram_size - bytes of RAM in all regions */
 uint64_t ram_size(const struct guest_ram *ram);

@@ -456,6 +456,105 @@ START_TEST(test_guards)
 }
 END_TEST
 
+/* ---- giving memory back -------------------------------------------------- */
+
+static const struct discard_case {
+	const char *what;
+	uint64_t at, len;
+	uint64_t from, to; /* what reads as zero then, from LOW */
+	int err;
+} discard_cases[] = {
+	{ "a page", LOW + 0x3000, 0x1000, 0x3000, 0x4000, 0 },
+	{ "only whole pages", LOW + 0x3001, 0x2fff, 0x4000, 0x6000, 0 },
+	{ "less than a page", LOW + 0x3001, 0xfff, 0, 0, 0 },
+	{ "parts of two", LOW + 0x3fff, 2, 0, 0, 0 },
+	{ "nothing", LOW + 0x3000, 0, 0, 0, 0 },
+	{ "all", LOW, LOW_SIZE, 0, LOW_SIZE, 0 },
+	{ "over the end", LOW + LOW_SIZE - 0x1000, 0x2000, 0, 0, -EFAULT },
+	{ "the hole", LOW + LOW_SIZE, 0x1000, 0, 0, -EFAULT },
+	{ "wraps", TOP - 0xfff, LOW + 0x2000, 0, 0, -EFAULT },
+};
+
+START_TEST(test_discard)
+{
+	const struct discard_case *c =
+		&discard_cases[_i / (int)ARRAY_SIZE(backings)];
+	struct guest_ram ram;
+	const uint8_t *at;
+
+	ram_make(&ram, &backings[_i % (int)ARRAY_SIZE(backings)]);
+	ram_fill(&ram, GPA(LOW), 0xaa, LOW_SIZE);
+	ck_assert_int_eq(ram_discard(&ram, GPA(c->at), c->len), c->err);
+	at = ram_pin(&ram, GPA(LOW), LOW_SIZE);
+	for (uint64_t i = 0; i < LOW_SIZE; i++)
+		if (at[i] != (i >= c->from && i < c->to ? 0 : 0xaa))
+			ck_abort_msg("%s: byte 0x%llx is 0x%x", c->what,
+				     (unsigned long long)i, at[i]);
+	ram_release(&ram);
+}
+END_TEST
+
+START_TEST(test_locate)
+{
+	struct guest_ram ram;
+	gpa_t gpa = GPA(1);
+	uint8_t *at;
+
+	ram_make(&ram, &backings[0]);
+	at = ram_pin(&ram, GPA(HIGH), HIGH_SIZE);
+	ck_assert(ram_locate(&ram, at + 7, &gpa));
+	ck_assert_uint_eq(gpa.v, HIGH + 7);
+	ck_assert(!ram_locate(&ram, at + HIGH_SIZE, &gpa));
+	ck_assert(!ram_locate(&ram, at - 1, &gpa));
+	ck_assert(!ram_locate(&ram, NULL, &gpa));
+	ck_assert(!ram_locate(&ram, &ram, &gpa));
+	ck_assert_uint_eq(gpa.v, HIGH + 7);
+	ram_release(&ram);
+}
+END_TEST
+
+/* ---- persistent memory --------------------------------------------------- */
+
+#define PMEM_AT 0x900000000ULL
+
+START_TEST(test_pmem)
+{
+	char name[] = "/tmp/test-memory-XXXXXX", byte = 'x';
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int fd = mkstemp(name);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 0x2000), 0);
+	ram_make(&ram, &backings[0]);
+	ck_assert_int_eq(
+		ram_add_pmem(&ram, GPA(PMEM_AT), 0x2000, dup(fd), _i, &d), 0);
+	ck_assert_uint_eq(ram_size(&ram), LOW_SIZE + HIGH_SIZE);
+	ck_assert(ram_write(&ram, GPA(PMEM_AT + 0x1fff), "y", 1));
+	ck_assert(!ram_write(&ram, GPA(PMEM_AT + 0x2000), "y", 1));
+	ck_assert_int_eq(pread(fd, &byte, 1, 0x1fff), 1);
+	ck_assert_int_eq(byte, _i ? 0 : 'y');
+	/* It is not RAM. */
+	ck_assert_int_eq(ram_discard(&ram, GPA(PMEM_AT), 0x2000), -EFAULT);
+	ck_assert_int_eq(ram_clear(&ram, &d), 0);
+	ck_assert(ram_read(&ram, GPA(PMEM_AT + 0x1fff), &byte, 1));
+	ck_assert_int_eq(byte, 'y');
+	/* Unaligned, overlapping, unreadable: nothing changes. */
+	ck_assert_int_eq(
+		ram_add_pmem(&ram, GPA(PMEM_AT + 1), 0x1000, fd, _i, &d),
+		-EINVAL);
+	ck_assert_int_eq(ram_add_pmem(&ram, GPA(PMEM_AT), 0x1000, fd, _i, &d),
+			 -EINVAL);
+	ck_assert_int_eq(
+		ram_add_pmem(&ram, GPA(TOP / 2 + 1), 0x1000, -1, _i, &d),
+		-EBADF);
+	ck_assert_uint_eq(ram.region_count, 3);
+	ram_release(&ram);
+	close(fd);
+	unlink(name);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("memory");
@@ -475,6 +574,10 @@ static Suite *suite(void)
 	tcase_add_test(t, test_add_file_wrong_kind);
 	tcase_add_test(t, test_remove);
 	tcase_add_loop_test(t, test_guards, 0, ARRAY_SIZE(guard_cases));
+	tcase_add_loop_test(t, test_discard, 0,
+			    ARRAY_SIZE(discard_cases) * ARRAY_SIZE(backings));
+	tcase_add_test(t, test_locate);
+	tcase_add_loop_test(t, test_pmem, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }
