@@ -106,6 +106,7 @@ unsigned layout_devices(struct arch_device *out, const struct vm_config *cfg,
 {
 	unsigned skip = cfg->serial.mode == CHAR_OFF;
 
-	memcpy(out, all + skip, (count - skip) * sizeof(*out));
-	return count - skip;
+	count -= skip + !cfg->watchdog;
+	memcpy(out, all + skip, count * sizeof(*out));
+	return count;
 }

@@ -18,6 +18,7 @@ else
 obj-y += devices/block/qcow2-stub.o
 endif
 obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
+obj-$(CONFIG_WATCHDOG) += devices/legacy/watchdog-sp805.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o \
 	devices/virtio/queue-packed.o devices/virtio/queue-split.o \
@@ -31,3 +32,6 @@ obj-$(CONFIG_VIRTIO_BLK) += devices/virtio/blk.o devices/virtio/blk-queue.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
 obj-$(CONFIG_TPM) += devices/tpm/swtpm.o devices/tpm/tpm-crb.o
+obj-$(CONFIG_VIRTIO_BALLOON) += devices/virtio/balloon.o
+obj-$(CONFIG_VIRTIO_PMEM) += devices/virtio/pmem.o
+obj-$(CONFIG_VIRTIO_RTC) += devices/virtio/rtc.o

@@ -26,6 +26,9 @@ static const struct device_class *const classes[] = {
 #ifdef CONFIG_VIRTIO_BLK
 	&virtio_blk_class,
 #endif
+#ifdef CONFIG_WATCHDOG
+	&watchdog_sp805_class,
+#endif
 #ifdef CONFIG_VIRTIO_RNG
 	&virtio_rng_class,
 #endif
@@ -37,6 +40,15 @@ static const struct device_class *const classes[] = {
 #endif
 #ifdef CONFIG_TPM
 	&tpm_crb_class,
+#endif
+#ifdef CONFIG_VIRTIO_BALLOON
+	&virtio_balloon_class,
+#endif
+#ifdef CONFIG_VIRTIO_PMEM
+	&virtio_pmem_class,
+#endif
+#ifdef CONFIG_VIRTIO_RTC
+	&virtio_rtc_class,
 #endif
 #ifdef CONFIG_PVPANIC
 	&pvpanic_class,

@@ -357,6 +357,93 @@ static int add_spcr(struct builder *bl, gpa_t *where, struct diag *d)
 	return add(bl, &b, where, d);
 }
 
+/* ---- WDAT: Microsoft, Hardware Watchdog Timers Design Specification ---- */
+
+#define WDAT_NO_PCI 0xff
+
+enum { WDAT_ENABLED = 1 << 0 };
+
+enum wdat_action {
+	WDAT_RESET = 1,
+	WDAT_GET_LEFT = 4,
+	WDAT_GET_PERIOD = 5,
+	WDAT_SET_PERIOD = 6,
+	WDAT_GET_RUNNING = 8,
+	WDAT_SET_RUNNING = 9,
+	WDAT_GET_STOPPED = 10,
+	WDAT_SET_STOPPED = 11,
+	WDAT_GET_STATUS = 32,
+	WDAT_SET_STATUS = 33,
+};
+
+enum wdat_instruction {
+	WDAT_IS_VALUE, /* is the register, masked, @value? */
+	WDAT_READ_COUNT,
+	WDAT_WRITE_VALUE,
+	WDAT_WRITE_COUNT,
+};
+
+static const struct wdat_entry {
+	enum wdat_action action;
+	enum wdat_instruction instruction;
+	enum plat_watchdog reg;
+	uint32_t value, mask;
+} wdat_entries[] = {
+	{ WDAT_RESET, WDAT_WRITE_VALUE, WATCHDOG_INTCLR, 1, UINT32_MAX },
+	{ WDAT_GET_LEFT, WDAT_READ_COUNT, WATCHDOG_LEFT, 0, UINT32_MAX },
+	{ WDAT_GET_PERIOD, WDAT_READ_COUNT, WATCHDOG_PERIOD, 0, UINT32_MAX },
+	{ WDAT_SET_PERIOD, WDAT_WRITE_COUNT, WATCHDOG_PERIOD, 0, UINT32_MAX },
+	{ WDAT_GET_RUNNING, WDAT_IS_VALUE, WATCHDOG_CONTROL, WATCHDOG_RUN,
+	  WATCHDOG_RUN },
+	{ WDAT_SET_RUNNING, WDAT_WRITE_VALUE, WATCHDOG_CONTROL, WATCHDOG_RUN,
+	  WATCHDOG_RUN },
+	{ WDAT_GET_STOPPED, WDAT_IS_VALUE, WATCHDOG_CONTROL, 0, WATCHDOG_RUN },
+	{ WDAT_SET_STOPPED, WDAT_WRITE_VALUE, WATCHDOG_CONTROL, 0,
+	  WATCHDOG_RUN },
+	{ WDAT_GET_STATUS, WDAT_IS_VALUE, WATCHDOG_FIRED, 1, 1 },
+	{ WDAT_SET_STATUS, WDAT_WRITE_VALUE, WATCHDOG_FIRED, 0, UINT32_MAX },
+};
+
+static void put_wdat_entry(struct acpi_buf *b, const struct plat_dev *dev,
+			   const struct wdat_entry *e)
+{
+	struct plat_dev at = *dev;
+	uint8_t gas[GAS_BYTES] = { 0 };
+
+	at.range[0].base += e->reg;
+	fill_gas(gas, &at, GAS_DWORD);
+	acpi_put8(b, (uint8_t)e->action);
+	acpi_put8(b, (uint8_t)e->instruction);
+	acpi_zero(b, 2);
+	acpi_put(b, gas, sizeof(gas));
+	acpi_put32(b, e->value);
+	acpi_put32(b, e->mask);
+}
+
+static int add_wdat(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	const struct plat_dev *dev = platform_find(bl->p, PLAT_WATCHDOG);
+	struct acpi_buf b = { 0 };
+
+	acpi_table_begin(&b, "WDAT", 1);
+	acpi_put32(&b, 32);	     /* bytes from here to the entries */
+	acpi_put16(&b, WDAT_NO_PCI); /* segment */
+	acpi_put8(&b, WDAT_NO_PCI);  /* bus, device, function */
+	acpi_put8(&b, WDAT_NO_PCI);
+	acpi_put8(&b, WDAT_NO_PCI);
+	acpi_zero(&b, 3);
+	acpi_put32(&b, 1); /* milliseconds per count */
+	acpi_put32(&b, WATCHDOG_MS_MAX);
+	acpi_put32(&b, 1);
+	acpi_put8(&b, WDAT_ENABLED);
+	acpi_zero(&b, 3);
+	acpi_put32(&b, ARRAY_SIZE(wdat_entries));
+	for (unsigned i = 0; i < ARRAY_SIZE(wdat_entries); i++)
+		put_wdat_entry(&b, dev, &wdat_entries[i]);
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
 /* ---- NUMA: SRAT and SLIT, ACPI 6.3 sec. 5.2.16 and 5.2.17 ---- */
 
 enum { SRAT_LAPIC = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2 };
@@ -530,6 +617,11 @@ static bool has_tpm(const struct platform *p)
 	return platform_find(p, PLAT_TPM) != NULL;
 }
 
+static bool has_watchdog(const struct platform *p)
+{
+	return platform_find(p, PLAT_WATCHDOG);
+}
+
 static bool has_numa(const struct platform *p)
 {
 	return node_count(p) > 1;
@@ -541,8 +633,9 @@ static const struct {
 	int (*add)(struct builder *bl, gpa_t *where, struct diag *d);
 } tables[] = {
 	{ always, add_madt },	   { has_pci, add_mcfg },
-	{ has_console, add_spcr }, { has_numa, add_srat },
-	{ has_numa, add_slit },	   { has_tpm, add_tpm2 },
+	{ has_console, add_spcr }, { has_watchdog, add_wdat },
+	{ has_numa, add_srat },	   { has_numa, add_slit },
+	{ has_tpm, add_tpm2 },
 };
 
 static int build(struct builder *bl, struct diag *d)

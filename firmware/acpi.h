@@ -3,9 +3,9 @@
  * DOC: the ACPI tables of a machine, from its platform description
  *
  * Hardware-reduced ACPI: RSDP, XSDT, FADT, DSDT (dsdt.h), MADT, MCFG when
- * there is PCI, SPCR when there is a console, SRAT and SLIT when there is
- * more than one NUMA node. Tables are written for the place where they will
- * be; nothing is patched later.
+ * there is PCI, SPCR when there is a console, WDAT when there is a watchdog,
+ * SRAT and SLIT when there is more than one NUMA node. Tables are written for
+ * the place where they will be; nothing is patched later.
  *
  * ACPI 6.3 (FADT) to 6.5; PCI Firmware 3.3 (MCFG); SPCR 1.03.
  *

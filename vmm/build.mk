@@ -12,3 +12,6 @@ obj-y += vmm/schema.o vmm/config.o vmm/cli.o vmm/help.o vmm/man.o
 obj-y += vmm/config-disk.o
 obj-y += vmm/doctor.o vmm/tables.o vmm/main.o
 obj-y += vmm/machine.o vmm/machine-run.o vmm/vcpu.o vmm/payload.o
+obj-y += vmm/config-balloon.o
+obj-y += vmm/config-pmem.o vmm/pmem.o
+obj-y += vmm/config-rtc.o

@@ -19,12 +19,12 @@
 
 /* Cloud Hypervisor's options that are known but not there yet. */
 static const char later_options[] =
-	"api-socket balloon dbus-object-path dbus-service-name "
+	"api-socket dbus-object-path dbus-service-name "
 	"dbus-system-bus device event-monitor firmware "
 	"fs fw-cfg-config gdb generic-vhost-user host-data igvm ivshmem "
 	"landlock landlock-rules log-format memory-zone no-shutdown numa "
-	"pci-segment pmem pvmemcontrol restore rtc seccomp "
-	"user-device vdpa vsock watchdog";
+	"pci-segment pvmemcontrol restore seccomp "
+	"user-device vdpa vsock";
 
 const struct cli_verb_doc cli_verbs[CLI_VERBS] = {
 	{ CLI_BOOT, NULL, "--kernel FILE [OPTION]...",

@@ -52,5 +52,12 @@ int check_nets(const struct vm_config *c, struct diag *d);
 /* config-disk.c */
 extern const struct schema_option disk_option, rate_group_option;
 int check_disks(const struct vm_config *c, struct diag *d);
+extern const struct schema_option balloon_option, pmem_option, rtc_option;
+
+/** check_balloon - not more than all RAM; 0 or -EINVAL */
+int check_balloon(const struct vm_config *c, struct diag *d);
+
+/** check_pmem - each names a file; 0 or -EINVAL */
+int check_pmem(const struct vm_config *c, struct diag *d);
 
 #endif

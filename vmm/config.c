@@ -17,6 +17,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/config-impl.h"
+#include "vmm/config-rate.h"
 
 #define GUEST_PAGE	KIB(4)
 #define VCPUS_MAX	4096
@@ -277,6 +278,7 @@ static const struct schema_key rng_keys[] = {
 	  .preset = "/dev/urandom",
 	  .doc = "where the guest's random bytes come from",
 	  SINCE },
+	RATE_KEYS_AT(vm_config, rng.rate),
 };
 
 static const struct schema_key platform_keys[] = {
@@ -315,6 +317,10 @@ static const struct schema_key tpm_keys[] = {
 
 static const struct schema_key pvpanic_keys[] = {
 	{ .type = SCHEMA_FLAG, .offset = AT(pvpanic), SINCE },
+};
+
+static const struct schema_key watchdog_keys[] = {
+	{ .type = SCHEMA_FLAG, .offset = AT(watchdog), SINCE },
 };
 
 static const struct schema_key hypervisor_keys[] = {
@@ -440,6 +446,14 @@ static const struct schema_option pvpanic_option = {
 	MACHINE,
 };
 
+static const struct schema_option watchdog_option = {
+	.name = "watchdog",
+	.group = "Devices",
+	KEYS(watchdog_keys),
+	.doc = "watchdog that resets the machine when the guest hangs",
+	MACHINE,
+};
+
 static const struct schema_option platform_option = {
 	.name = "platform",
 	.group = "Devices",
@@ -485,9 +499,11 @@ static const struct schema_option *const options[] = {
 	&kernel_option,	    &initramfs_option,	   &cmdline_option,
 	&cpus_option,	    &memory_option,	   &serial_option,
 	&console_option,    &debug_console_option, &disk_option,
-	&rate_group_option, &rng_option,	   &tpm_option,
-	&pvpanic_option,    &net_option,	   &platform_option,
-	&hypervisor_option, &log_file_option,	   &verbose_option,
+	&rate_group_option, &rng_option,	   &balloon_option,
+	&pmem_option,	    &rtc_option,	   &watchdog_option,
+	&tpm_option,	    &pvpanic_option,	   &net_option,
+	&platform_option,   &hypervisor_option,	   &log_file_option,
+	&verbose_option,
 };
 
 const struct schema vm_config_schema = {
@@ -741,6 +757,12 @@ int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 		ret = diag_fail(d, EINVAL,
 				"--tpm: needs socket=, the control socket of "
 				"swtpm");
+	if (!ret)
+		ret = rate_config_check(&c->rng.rate, "--rng", d);
+	if (!ret)
+		ret = check_balloon(c, d);
+	if (!ret)
+		ret = check_pmem(c, d);
 	if (!ret)
 		ret = check_ids(c, d);
 	if (!ret)

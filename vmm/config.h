@@ -100,11 +100,6 @@ struct memory_config {
 	uint64_t hugepage_size_bytes;
 };
 
-/** struct rng_config - --rng; @src: file that random bytes come from */
-struct rng_config {
-	char *src;
-};
-
 /**
  * struct bucket_config - one limit: @size tokens every @refill_time_ms
  * @size: bytes or operations; 0: unlimited, then the others are 0 too
@@ -117,6 +112,12 @@ struct bucket_config {
 /** struct rate_config - bw_… and ops_… keys of a device, see token-bucket.h */
 struct rate_config {
 	struct bucket_config bandwidth, ops;
+};
+
+/** struct rng_config - --rng; @src: file that random bytes come from */
+struct rng_config {
+	char *src;
+	struct rate_config rate;
 };
 
 /**
@@ -170,6 +171,31 @@ struct rate_group_config {
 	struct rate_config rate;
 };
 
+/**
+ * struct balloon_config - --balloon
+ * @size_bytes: to start with
+ * @deflate_on_oom: the driver lets air out when the guest is out of memory
+ * @free_page_reporting: the driver says which pages it has no use for
+ */
+struct balloon_config {
+	uint64_t size_bytes;
+	bool deflate_on_oom, free_page_reporting;
+	char *id;
+};
+
+/**
+ * struct pmem_config - --pmem
+ * @file: file, block device, or directory for a temporary file
+ * @size_bytes: of the guest's memory; 0: as long as the file
+ * @discard_writes: the guest's writes stay off the file
+ */
+struct pmem_config {
+	char *file;
+	uint64_t size_bytes;
+	bool discard_writes;
+	char *id;
+};
+
 /** struct platform_config - --platform; @access_platform: virtio devices offer
  * VIRTIO_F_ACCESS_PLATFORM */
 struct platform_config {
@@ -191,6 +217,10 @@ struct vm_config {
 	struct debug_console_config *debug_console; /* at most one */
 	unsigned debug_console_count;
 	struct rng_config rng;
+	struct balloon_config *balloon; /* at most one */
+	unsigned balloon_count;
+	struct pmem_config *pmem;
+	unsigned pmem_count;
 	struct platform_config platform;
 	struct net_config *net;
 	unsigned net_count;
@@ -200,7 +230,7 @@ struct vm_config {
 	unsigned disk_count;
 	struct rate_group_config *rate_groups;
 	unsigned rate_group_count;
-	bool pvpanic;
+	bool pvpanic, watchdog, rtc;
 	char *hypervisor; /* "auto", "kvm", "fake" */
 	char *log_file;
 	unsigned verbosity;

@@ -17,6 +17,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/machine-internal.h"
+#include "vmm/pmem.h"
 
 #include "devices/pci/pci.h"
 
@@ -37,6 +38,11 @@ static unsigned count_debug_console(const struct vm_config *cfg)
 {
 	return cfg->debug_console_count &&
 	       cfg->debug_console->out.mode != CHAR_OFF;
+}
+
+static unsigned count_rtc(const struct vm_config *cfg)
+{
+	return cfg->rtc;
 }
 
 static unsigned count_pvpanic(const struct vm_config *cfg)
@@ -70,6 +76,10 @@ static const struct device_rule device_rules[] = {
 	{ "virtio-blk", EACH(disks, disk_count, struct disk_config) },
 	{ "virtio-rng", .optional = true, .count = count_one },
 	{ "virtio-console", .count = count_console },
+	{ "virtio-balloon",
+	  EACH(balloon, balloon_count, struct balloon_config) },
+	{ "virtio-rtc", .count = count_rtc },
+	{ "virtio-pmem", EACH(pmem, pmem_count, struct pmem_config) },
 	{ "pvpanic", .count = count_pvpanic },
 	{ "virtio-net", EACH(net, net_count, struct net_config) },
 	{ "tpm-crb", EACH(tpm, tpm_count, struct tpm_config) },
@@ -306,6 +316,9 @@ static int assemble(struct machine *m, struct diag *d)
 		err = payload_open(&m->payload, m->cfg, d);
 	if (!err && m->host)
 		err = add_ram(m, d);
+	if (!err)
+		err = pmem_place(&m->platform, m->host ? &m->ram : NULL, m->cfg,
+				 d);
 	if (!err)
 		err = m->arch->irqchip_new(&m->ic, &m->irqchip, &m->platform,
 					   m->mmio, d);

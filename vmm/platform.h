@@ -18,6 +18,7 @@
 #include "vmm/config.h"
 
 #define PLAT_RAM_MAX	 4
+#define PLAT_PMEM_MAX	 16
 #define PLAT_DEVICES_MAX 64
 #define PLAT_RANGES_MAX	 3
 #define PLAT_PROPS_MAX	 6
@@ -62,6 +63,7 @@ struct plat_prop {
  * @PLAT_PM_TIMER: FADT X_PM_TMR_BLK
  * @PLAT_TPM: ACPI TPM2 table; range[0] holds a command response buffer
  * @PLAT_POWER_GPIO: GPIO controller whose line 3 is the power key
+ * @PLAT_WATCHDOG: WDAT, see enum plat_watchdog
  */
 enum plat_role {
 	PLAT_PLAIN,
@@ -72,7 +74,26 @@ enum plat_role {
 	PLAT_PM_TIMER,
 	PLAT_TPM,
 	PLAT_POWER_GPIO,
+	PLAT_WATCHDOG,
 };
+
+/**
+ * enum plat_watchdog - 32-bit registers of PLAT_WATCHDOG that ACPI tables name,
+ * as offsets in range[0]; they are devices/legacy/watchdog-sp805.c's
+ */
+enum plat_watchdog {
+	WATCHDOG_CONTROL = 0x008,
+	WATCHDOG_INTCLR = 0x00c,
+	WATCHDOG_PERIOD = 0x100,
+	WATCHDOG_LEFT = 0x104,
+	WATCHDOG_FIRED = 0x108,
+};
+
+/** WATCHDOG_RUN - in WATCHDOG_CONTROL: count, and reset the machine */
+#define WATCHDOG_RUN 3
+
+/** WATCHDOG_MS_MAX - longest WATCHDOG_PERIOD: twice 2^32 ticks of 24 MHz */
+#define WATCHDOG_MS_MAX 357913
 
 /**
  * struct plat_dev - one device
@@ -164,6 +185,9 @@ struct platform {
 	struct plat_range ram[PLAT_RAM_MAX];
 	unsigned ram_count;
 	uint32_t ram_node[PLAT_RAM_MAX]; /* NUMA node of each; 0 without NUMA */
+	/* persistent memory, in the order of config.pmem; not RAM */
+	struct plat_range pmem[PLAT_PMEM_MAX];
+	unsigned pmem_count;
 	struct topology topology;
 	struct plat_cpu *cpu;
 	unsigned cpu_count, cpu_enabled;

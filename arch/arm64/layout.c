@@ -229,7 +229,10 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	err = fill_high(p, UINT64_C(1) << bits, d);
 	if (err)
 		return err;
-	p->pa_bits = needed_bits(p);
+	/* Persistent memory without a PCI window goes anywhere above RAM. */
+	p->pa_bits = cfg->pmem_count && !p->pci.mmio64.size_bytes
+			     ? bits
+			     : needed_bits(p);
 	p->virtio_mmio = layout_mmio(ARM64_VIRTIO_BASE,
 				     ARM64_VIRTIO_COUNT * ARM64_VIRTIO_STRIDE);
 	p->virtio_mmio_stride = ARM64_VIRTIO_STRIDE;
@@ -245,6 +248,8 @@ unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 		  ARM64_SPI_PL011 },
 		{ "rtc-pl031", PLAT_MMIO, ARM64_PL031_BASE, ARM64_SPI_PL031 },
 		{ "gpio-pl061", PLAT_MMIO, ARM64_PL061_BASE, ARM64_SPI_PL061 },
+		{ "watchdog-sp805", PLAT_MMIO, ARM64_WATCHDOG_BASE,
+		  ARCH_NO_PIN },
 	};
 
 	return layout_devices(out, cfg, all, ARRAY_SIZE(all));

@@ -126,7 +126,7 @@ enum fake_power {
  *
  *	0x1235_0000  RAM, the first MiB of it
  *	0x2001_0000  serial port        0x2002_0000  pvpanic
- *	0x2003_0000  power key
+ *	0x2003_0000  power key          0x2004_0000  watchdog
  *	0x2100_0000  virtio-mmio devices
  *	0x2f00_0000  MSI window, one doorbell per vCPU
  *	0x3000_0000  PCI configuration (ECAM), one bus
@@ -139,6 +139,7 @@ enum fake_power {
 #define FAKE_SERIAL_GPA	    0x20010000ULL
 #define FAKE_PVPANIC_GPA    0x20020000ULL
 #define FAKE_POWER_KEY_GPA  0x20030000ULL
+#define FAKE_WATCHDOG_GPA   0x20040000ULL
 #define FAKE_VIRTIO_GPA	    0x21000000ULL
 #define FAKE_VIRTIO_STRIDE  0x1000ULL
 #define FAKE_VIRTIO_SLOTS   16

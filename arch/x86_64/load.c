@@ -94,6 +94,16 @@ static int load_kernel(struct x86_kernel *k, const struct guest_ram *ram,
 	return not_a_kernel(&img, d);
 }
 
+/* The last region, not counting persistent memory. */
+static const struct ram_region *top_of_ram(const struct guest_ram *ram)
+{
+	unsigned i = ram->region_count - 1;
+
+	while (i && ram->region[i].pmem)
+		i--;
+	return &ram->region[i];
+}
+
 /*
  * As high as it can be: at the top of low RAM if it fits there above the
  * kernel, else at the top of high RAM if the kernel allows that.
@@ -102,7 +112,7 @@ static int place_initrd(struct x86_handoff *h, const struct x86_kernel *k,
 			const struct x86_image *img,
 			const struct guest_ram *ram, struct diag *d)
 {
-	const struct ram_region *top = &ram->region[ram->region_count - 1];
+	const struct ram_region *top = top_of_ram(ram);
 	uint64_t from = align_up(k->end, KIB(4));
 	uint64_t to = align_down(MIN(k->initrd_end, x86_low_ram(ram)), KIB(4));
 	uint64_t room = to > from ? to - from : 0;
@@ -113,7 +123,7 @@ static int place_initrd(struct x86_handoff *h, const struct x86_kernel *k,
 		h->initrd = align_down(to - need, KIB(4));
 		return 0;
 	}
-	if (k->initrd_high && ram->region_count > 1) {
+	if (k->initrd_high && top != ram->region) {
 		room = MAX(room, top->size_bytes);
 		to = top->gpa.v + top->size_bytes;
 		if (need <= top->size_bytes) {

@@ -41,4 +41,8 @@ extern const struct device_class debug_console_class;
  * edge wire */
 extern const struct device_class ged_class;
 
+/** watchdog_sp805_class - Arm PrimeCell watchdog, 4 KiB, also for ACPI's WDAT;
+ * no wire */
+extern const struct device_class watchdog_sp805_class;
+
 #endif

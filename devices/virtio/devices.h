@@ -17,4 +17,13 @@ extern const struct device_class virtio_net_class;
 /** virtio_console_class - one port on env->console, see console.c */
 extern const struct device_class virtio_console_class;
 
+/** virtio_balloon_class - struct balloon_config, see balloon.c */
+extern const struct device_class virtio_balloon_class;
+
+/** virtio_pmem_class - struct pmem_config, see pmem.c */
+extern const struct device_class virtio_pmem_class;
+
+/** virtio_rtc_class - the host's clocks, see rtc.c */
+extern const struct device_class virtio_rtc_class;
+
 #endif

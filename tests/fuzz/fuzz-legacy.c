@@ -23,9 +23,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static const struct device_class *const classes[] = {
-	&serial_16550_class, &serial_pl011_class, &rtc_cmos_class,
-	&rtc_pl031_class,    &gpio_pl061_class,	  &acpi_pm_class,
-	&tpm_crb_class,
+	&serial_16550_class, &serial_pl011_class,   &rtc_cmos_class,
+	&rtc_pl031_class,    &gpio_pl061_class,	    &acpi_pm_class,
+	&tpm_crb_class,	     &watchdog_sp805_class,
 };
 
 struct bench {
@@ -109,7 +109,7 @@ static void type(const struct chardev_user *user, const uint8_t *data,
 static bool ticks(const struct device_class *cls)
 {
 	return cls == &rtc_cmos_class || cls == &rtc_pl031_class ||
-	       cls == &acpi_pm_class;
+	       cls == &acpi_pm_class || cls == &watchdog_sp805_class;
 }
 
 static void round_trip(struct bench *b)

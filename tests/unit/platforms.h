@@ -268,6 +268,11 @@ static inline void sample_x86_64_devices(struct platform *p)
 	sample_dev(p, (struct plat_dev){ PLAT_PM_TIMER, "pm-timer",
 					 .range = { sample_ports(0x608, 4) } })
 		->irq_count = 0;
+	sample_dev(p, (struct plat_dev){ PLAT_WATCHDOG, "watchdog",
+					 "arm,sp805\0arm,primecell\0",
+					 .range = { sample_mmio(0xfeb10000,
+								0x1000) } })
+		->irq_count = 0;
 }
 
 static inline void sample_virtio(struct platform *p, unsigned i)

@@ -484,6 +484,52 @@ START_TEST(test_spcr)
 }
 END_TEST
 
+/* Every action that Linux' wdat_wdt runs, on the register that does it. */
+START_TEST(test_wdat)
+{
+	static const struct {
+		uint8_t action, instruction;
+		uint16_t reg;
+		uint32_t value, mask;
+	} want[] = {
+		{ 1, 2, 0x00c, 1, UINT32_MAX }, { 4, 1, 0x104, 0, UINT32_MAX },
+		{ 5, 1, 0x100, 0, UINT32_MAX }, { 6, 3, 0x100, 0, UINT32_MAX },
+		{ 8, 0, 0x008, 3, 3 },		{ 9, 2, 0x008, 3, 3 },
+		{ 10, 0, 0x008, 0, 3 },		{ 11, 2, 0x008, 0, 3 },
+		{ 32, 0, 0x108, 1, 1 },		{ 33, 2, 0x108, 0, UINT32_MAX },
+	};
+	const struct sample *s = sample_nth(false, _i);
+	const struct arch_table *t;
+	struct machine m;
+
+	machine_make(&m, s);
+	t = table_by_sig(&m.t, "WDAT");
+	ck_assert_int_eq(t != NULL, !s->bare);
+	for (unsigned i = 0; t && i < ARRAY_SIZE(want); i++) {
+		const uint8_t *e = t->data + 68 + 24 * i;
+
+		ck_assert_uint_eq(e[0], want[i].action);
+		ck_assert_uint_eq(e[1], want[i].instruction);
+		ck_assert_uint_eq(get_le32(e + 4), 0x03002000); /* memory */
+		ck_assert_uint_eq(get_le64(e + 8), 0xfeb10000 + want[i].reg);
+		ck_assert_uint_eq(get_le32(e + 16), want[i].value);
+		ck_assert_uint_eq(get_le32(e + 20), want[i].mask);
+	}
+	if (t) {
+		ck_assert_uint_eq(t->size_bytes, 68 + 24 * ARRAY_SIZE(want));
+		ck_assert_uint_eq(get_le32(t->data + 36), 32);
+		ck_assert_uint_eq(get_le32(t->data + 40), 0xffff00ff);
+		ck_assert_uint_eq(get_le32(t->data + 44), 0xff);
+		ck_assert_uint_eq(get_le32(t->data + 48), 1);
+		ck_assert_uint_eq(get_le32(t->data + 52), 357913);
+		ck_assert_uint_eq(get_le32(t->data + 56), 1);
+		ck_assert_uint_eq(get_le32(t->data + 60), 1);
+		ck_assert_uint_eq(get_le32(t->data + 64), ARRAY_SIZE(want));
+	}
+	machine_free(&m);
+}
+END_TEST
+
 /* CPUs and RAM of the SRAT are those of the description. */
 static void check_srat(const struct machine *m, const struct arch_table *t)
 {
@@ -892,6 +938,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_madt, 0, n);
 	tcase_add_loop_test(t, test_mcfg, 0, n);
 	tcase_add_loop_test(t, test_spcr, 0, n);
+	tcase_add_loop_test(t, test_wdat, 0, n);
 	tcase_add_loop_test(t, test_numa, 0, n);
 	tcase_add_loop_test(t, test_dsdt_devices, 0, n);
 	tcase_add_loop_test(t, test_same_devices_as_fdt, 0, sample_count(true));

@@ -334,6 +334,9 @@ START_TEST(test_devices)
 	ck_assert_str_eq(out[0].cls, "rtc-pl031");
 	ck_assert_str_eq(out[1].cls, "gpio-pl061");
 	ck_assert_uint_eq(out[1].pin, 7);
+	cfg.watchdog = true;
+	ck_assert_uint_eq(arm64_devices(&cfg, out), 3);
+	ck_assert_str_eq(out[2].cls, "watchdog-sp805");
 }
 END_TEST
 

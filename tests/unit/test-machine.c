@@ -226,6 +226,29 @@ static void command_ignore_key(struct fake_asm *a)
 	command_end(a, next);
 }
 
+/* Whoever does not refresh it is reset 20 ms later. */
+static void command_watchdog(struct fake_asm *a)
+{
+	unsigned next = command(a, 'w');
+
+	store(a, 4, FAKE_WATCHDOG_GPA + WATCHDOG_PERIOD, 20);
+	store(a, 4, FAKE_WATCHDOG_GPA + WATCHDOG_CONTROL, WATCHDOG_RUN);
+	command_end(a, next);
+}
+
+/* '0' or what was stored there before: the reply says if it is kept. */
+static void command_pmem(struct fake_asm *a)
+{
+	unsigned next = command(a, 'm');
+
+	fake_li(a, R3, FAKE_PCI64_GPA);
+	fake_ld(a, 1, R2, R3, 8);
+	fake_addi(a, R2, R2, '0');
+	fake_st(a, 1, R2, R9, 0);
+	store(a, 1, FAKE_PCI64_GPA + 8, 1);
+	command_end(a, next);
+}
+
 static void command_second_vcpu(struct fake_asm *a)
 {
 	unsigned next = command(a, 'c'), refused = fresh();
@@ -489,6 +512,8 @@ static void emit_loop(struct fake_asm *a)
 	command_op(a, 'h', FAKE_OP_HALT);
 	command_op(a, 'k', FAKE_OP_BRK);
 	command_ignore_key(a);
+	command_watchdog(a);
+	command_pmem(a);
 	command_second_vcpu(a);
 	command_second_resets(a);
 	command_reset_twice(a);
@@ -727,7 +752,7 @@ static void *client_main(void *arg)
 static const struct script {
 	const char *what;
 	struct step step[STEPS];
-	bool pci;
+	bool pci, pmem;
 	int err;
 	enum machine_end end;
 	const char *why;
@@ -797,6 +822,16 @@ static const struct script {
 	  .step = { { 'U', "U" }, { 'p', "" } },
 	  .pci = true,
 	  .env = "doorbell_add:1:28" },
+	{ .what = "watchdog",
+	  .step = { { 'w', "b" }, { 's', "." }, { 'w', "b" }, { 'p', "" } } },
+	{ .what = "persistent memory",
+	  .step = { { 'm', "0" },
+		    { 'm', "1" },
+		    { 'r', "b" },
+		    { 'm', "1" },
+		    { 'p', "" } },
+	  .pci = true,
+	  .pmem = true },
 	{ .what = "the new VM fails",
 	  .step = { { 'F', "" }, { 'r', "" } },
 	  .err = -ENOMEM,
@@ -833,6 +868,10 @@ START_TEST(test_script)
 	const struct script *s = &scripts[_i];
 	enum machine_end end = MACHINE_ENDED_POWEROFF;
 	char cmdline[] = "a=b c", why[2048];
+	char tmp[] = "/tmp", id[] = "_pmem0";
+	struct pmem_config pmem = { .file = tmp,
+				    .size_bytes = MIB(2),
+				    .id = id };
 	struct diag d = DIAG_INIT;
 	struct client c;
 	struct rig r;
@@ -840,6 +879,11 @@ START_TEST(test_script)
 
 	rig_init(&r, s->pci);
 	r.cfg.cmdline = cmdline;
+	r.cfg.watchdog = true;
+	if (s->pmem) {
+		r.cfg.pmem = &pmem;
+		r.cfg.pmem_count = 1;
+	}
 	if (s->env)
 		setenv(HOST_FAKE_ENV, s->env, 1);
 	err = run_with_client(&r, s->step, &c, &end, &d);

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: files that become memory of the guest, see pmem.h */
+#include "vmm/pmem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- where ------------------------------------------------------------- */
+
+/* First address above all RAM and 4 GiB. */
+static uint64_t above_ram(const struct platform *p)
+{
+	uint64_t at = GIB(4);
+
+	for (unsigned i = 0; i < p->ram_count; i++)
+		at = MAX(at, p->ram[i].base + p->ram[i].size_bytes);
+	return at;
+}
+
+/* What is free: the PCI window, or, without one, what follows RAM. */
+static struct plat_range room(const struct platform *p)
+{
+	uint64_t base = above_ram(p), end = UINT64_C(1) << p->pa_bits;
+
+	if (p->pci.mmio64.size_bytes)
+		return p->pci.mmio64;
+	if (p->pmem_count)
+		base = p->pmem[p->pmem_count - 1].base +
+		       p->pmem[p->pmem_count - 1].size_bytes;
+	if (p->intc.redist_count > 1)
+		end = p->intc.redist[1].base;
+	return (struct plat_range){ PLAT_MMIO, base,
+				    end > base ? end - base : 0 };
+}
+
+static int take(struct platform *p, const struct pmem_config *c, uint64_t size,
+		struct diag *d)
+{
+	struct plat_range from = room(p);
+	uint64_t base = align_up(from.base, PMEM_ALIGN);
+
+	if (!range_within(base, size, from.base, from.size_bytes))
+		return diag_fail(d, ENOSPC,
+				 "--pmem file=%s: %" PRIu64 " bytes do not fit "
+				 "between RAM and the end of the %u-bit "
+				 "address space (--cpus max_phys_bits)",
+				 c->file, size, p->pa_bits);
+	p->pmem[p->pmem_count++] = (struct plat_range){ PLAT_MMIO, base, size };
+	if (p->pci.mmio64.size_bytes) {
+		p->pci.mmio64.size_bytes -= base + size - from.base;
+		p->pci.mmio64.base = base + size;
+	}
+	return 0;
+}
+
+/* ---- which file -------------------------------------------------------- */
+
+static int check_size(const struct pmem_config *c, uint64_t size,
+		      uint64_t there, struct diag *d)
+{
+	if (!size)
+		return diag_fail(d, EINVAL,
+				 "--pmem file=%s: is empty: make it a multiple "
+				 "of 2M long, or give size= and a directory",
+				 c->file);
+	if (size % PMEM_ALIGN)
+		return diag_fail(d, EINVAL,
+				 "--pmem file=%s: %" PRIu64 " bytes are not a "
+				 "multiple of 2M; the next one is %" PRIu64,
+				 c->file, size, align_up(size, PMEM_ALIGN));
+	if (size > there)
+		return diag_fail(d, EINVAL,
+				 "--pmem file=%s,size=%" PRIu64
+				 ": the file has only %" PRIu64 " bytes",
+				 c->file, size, there);
+	return 0;
+}
+
+/* A directory gets a file without a name, for as long as the machine is. */
+static int open_file(const struct pmem_config *c, bool directory,
+		     struct diag *d)
+{
+	int flags = c->discard_writes && !directory ? O_RDONLY : O_RDWR;
+	int fd = open(c->file, flags | O_CLOEXEC | (directory ? O_TMPFILE : 0),
+		      0600);
+
+	if (fd < 0)
+		return diag_errno(d, errno, "--pmem file=%s", c->file);
+	if (directory && ftruncate(fd, (off_t)c->size_bytes) < 0) {
+		int err = errno;
+
+		close(fd);
+		return diag_errno(d, err, "--pmem file=%s,size=%" PRIu64,
+				  c->file, c->size_bytes);
+	}
+	return fd;
+}
+
+/* File systems without locks are no reason to refuse. */
+static int lock_file(const struct pmem_config *c, int fd, struct diag *d)
+{
+	struct flock lock = {
+		.l_type = c->discard_writes ? F_RDLCK : F_WRLCK,
+		.l_whence = SEEK_SET,
+	};
+
+	if (!fcntl(fd, F_OFD_SETLK, &lock) ||
+	    (errno != EAGAIN && errno != EACCES))
+		return 0;
+	return diag_fail(d, EBUSY,
+			 "--pmem file=%s: another process uses it; %s", c->file,
+			 c->discard_writes
+				 ? "wait until nobody writes it any more"
+				 : "copy it, or give both discard_writes=on");
+}
+
+/* Return: its size or -errno. */
+static int64_t size_of(const struct pmem_config *c, int fd, struct diag *d)
+{
+	off_t there = lseek(fd, 0, SEEK_END);
+	uint64_t size = c->size_bytes ? c->size_bytes : (uint64_t)there;
+	int err;
+
+	if (there < 0)
+		return diag_errno(d, errno, "--pmem file=%s", c->file);
+	err = check_size(c, size, (uint64_t)there, d);
+	return err ? err : (int64_t)size;
+}
+
+static int map_fd(struct platform *p, struct guest_ram *ram,
+		  const struct pmem_config *c, int fd, struct diag *d)
+{
+	int err = lock_file(c, fd, d);
+	int64_t size = err ? err : size_of(c, fd, d);
+
+	if (size < 0)
+		return (int)size;
+	err = take(p, c, (uint64_t)size, d);
+	if (err)
+		return err;
+	err = ram_add_pmem(ram, GPA(p->pmem[p->pmem_count - 1].base),
+			   (uint64_t)size, fd, c->discard_writes, d);
+	return err ? diag_fail(d, -err, "--pmem file=%s", c->file) : 0;
+}
+
+/* ---- both -------------------------------------------------------------- */
+
+static int look(const struct pmem_config *c, struct stat *st, struct diag *d)
+{
+	if (stat(c->file, st) < 0)
+		return diag_errno(d, errno, "--pmem file=%s", c->file);
+	if (S_ISDIR(st->st_mode) && !c->size_bytes)
+		return diag_fail(d, EINVAL,
+				 "--pmem file=%s: is a directory: give size= "
+				 "for a temporary file in it",
+				 c->file);
+	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) &&
+	    !S_ISBLK(st->st_mode))
+		return diag_fail(d, EINVAL,
+				 "--pmem file=%s: neither a file, nor a block "
+				 "device, nor a directory",
+				 c->file);
+	return 0;
+}
+
+/* Only the place; a block device without size= cannot be asked for it. */
+static int place_unopened(struct platform *p, const struct pmem_config *c,
+			  const struct stat *st, struct diag *d)
+{
+	uint64_t size = c->size_bytes ? c->size_bytes : (uint64_t)st->st_size;
+	int err = check_size(c, size, size, d);
+
+	return err ? err : take(p, c, size, d);
+}
+
+static int place_one(struct platform *p, struct guest_ram *ram,
+		     const struct pmem_config *c, struct diag *d)
+{
+	struct stat st;
+	int err = look(c, &st, d);
+	int fd;
+
+	if (err)
+		return err;
+	if (!ram)
+		return place_unopened(p, c, &st, d);
+	fd = open_file(c, S_ISDIR(st.st_mode), d);
+	if (fd < 0)
+		return fd;
+	err = map_fd(p, ram, c, fd, d);
+	if (err)
+		close(fd);
+	return err;
+}
+
+int pmem_place(struct platform *p, struct guest_ram *ram,
+	       const struct vm_config *cfg, struct diag *d)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < cfg->pmem_count && !err; i++)
+		err = place_one(p, ram, &cfg->pmem[i], d);
+	return err;
+}

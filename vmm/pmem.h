@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: persistent memory: files that the guest maps
+ *
+ * Each --pmem file gets a range of guest-physical addresses right above RAM,
+ * taken from the lower end of the 64-bit PCI window. Not from its upper end:
+ * Linux with KASLR on x86_64 leaves room in its direct map for 10 TiB above
+ * RAM only (CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING), and refuses persistent
+ * memory beyond. Machines without PCI use the addresses above RAM and 4 GiB.
+ *
+ * Threads: main, while the machine is built.
+ */
+#ifndef VMM_PMEM_H
+#define VMM_PMEM_H
+
+#include "vmm/base/diag.h"
+#include "vmm/config.h"
+#include "vmm/memory.h"
+#include "vmm/platform.h"
+
+/** PMEM_ALIGN - of addresses and sizes: Linux maps struct pages for persistent
+ * memory in subsections of 2 MiB (include/linux/mmzone.h) */
+#define PMEM_ALIGN MIB(2)
+
+/**
+ * pmem_place - open, lock and map the files of config.pmem
+ * @p: laid out; receives platform.pmem, loses as much of its PCI window. Call
+ *	it before devices take their part of that
+ * @ram: holds all RAM; NULL: only find the places, as for tables: nothing is
+ *	opened
+ *
+ * A writable file is locked so that no other machine can use it, one whose
+ * writes are discarded so that no other can write it (OFD locks, as long as
+ * it is mapped).
+ *
+ * Return: 0 or -errno with @d.
+ */
+int pmem_place(struct platform *p, struct guest_ram *ram,
+	       const struct vm_config *cfg, struct diag *d);
+
+#endif
