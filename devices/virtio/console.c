@@ -5,10 +5,11 @@
  * Output goes to env->console as it comes, at most 64 KiB of each request
  * (drivers send pages); what the back end does not take it drops. Input waits
  * in the back end until the driver has offered a buffer. The terminal's size
- * is part of the configuration.
+ * is part of the configuration; a driver that knows it (F_SIZE) is told when it
+ * changes. We look once a second, because nobody tells us about a
+ * pseudo-terminal.
  *
- * Not implemented: multiple ports; the size is read when the driver asks, so
- * a resized terminal is seen at the next look (no configuration interrupt).
+ * Not implemented: multiple ports.
  *
  * Threads: see virtio.h; input arrives on the event loop. Lock order:
  * virtio_device.lock, then the character back end's.
@@ -21,6 +22,7 @@
 #include "devices/virtio/virtio.h"
 
 #define OUTPUT_BYTES_MAX 65536
+#define LOOK_NS		 UINT64_C(1000000000)
 
 enum { QUEUE_RECEIVE, QUEUE_TRANSMIT, QUEUES };
 
@@ -35,9 +37,20 @@ enum {
 	CONFIG_BYTES = 12,
 };
 
+/** struct console - see the DOC block
+ * @look: looks at the terminal's size; runs while the driver does
+ * @columns, @rows: what it was when we looked, or the driver did, last
+ */
 struct console {
 	struct virtio_device vd;
+	struct event_timer look;
+	uint16_t columns, rows;
 };
+
+static struct console *to_console(struct virtio_device *vd)
+{
+	return container_of(vd, struct console, vd);
+}
 
 static struct chardev *backend(const struct virtio_device *vd)
 {
@@ -135,14 +148,27 @@ static uint64_t console_features(struct virtio_device *vd)
 	return CONSOLE_F_SIZE | CONSOLE_F_EMERG_WRITE;
 }
 
-static void console_get_config(struct virtio_device *vd, uint8_t *config)
+/* Is it another size than last time? */
+static bool resized(struct console *c)
 {
 	uint16_t columns = 0, rows = 0;
+	bool is;
+
+	chardev_winsize(backend(&c->vd), &columns, &rows);
+	is = columns != c->columns || rows != c->rows;
+	c->columns = columns;
+	c->rows = rows;
+	return is;
+}
+
+static void console_get_config(struct virtio_device *vd, uint8_t *config)
+{
+	struct console *c = to_console(vd);
 
 	if (backend(vd))
-		chardev_winsize(backend(vd), &columns, &rows);
-	put_le16(config + CONFIG_COLUMNS, columns);
-	put_le16(config + CONFIG_ROWS, rows);
+		resized(c);
+	put_le16(config + CONFIG_COLUMNS, c->columns);
+	put_le16(config + CONFIG_ROWS, c->rows);
 	put_le32(config + CONFIG_PORTS, 1);
 }
 
@@ -155,13 +181,51 @@ static void console_set_config(struct virtio_device *vd, unsigned offset,
 		chardev_write(backend(vd), data, 1);
 }
 
+/* ---- size of the terminal ---------------------------------------------- */
+
+static bool is_terminal(const struct virtio_device *vd)
+{
+	enum char_mode mode = vd->dev.env->config->console.mode;
+
+	return backend(vd) && (mode == CHAR_TTY || mode == CHAR_PTY);
+}
+
+static void look(void *opaque)
+{
+	struct console *c = opaque;
+
+	pthread_mutex_lock(&c->vd.lock);
+	if (resized(c))
+		virtio_config_changed(&c->vd);
+	pthread_mutex_unlock(&c->vd.lock);
+}
+
+static void console_start(struct virtio_device *vd, unsigned queue)
+{
+	struct console *c = to_console(vd);
+
+	if (queue != QUEUE_TRANSMIT || !is_terminal(vd) ||
+	    !(vd->features & CONSOLE_F_SIZE))
+		return;
+	event_timer_set(&c->look, LOOK_NS, LOOK_NS);
+}
+
+static void console_stop(struct virtio_device *vd, unsigned queue)
+{
+	if (queue == QUEUE_TRANSMIT)
+		event_timer_set(&to_console(vd)->look, 0, 0);
+}
+
 static int console_realize(struct virtio_device *vd, struct diag *d)
 {
+	int err = event_timer_init(&to_console(vd)->look, vd->dev.env->loop,
+				   look, to_console(vd));
 	const struct chardev_user user = { .room = console_room,
 					   .receive = console_receive,
 					   .opaque = vd };
 
-	(void)d;
+	if (err)
+		return diag_errno(d, -err, "--console: cannot make a timer");
 	if (backend(vd))
 		chardev_attach(backend(vd), &user);
 	return 0;
@@ -171,6 +235,7 @@ static void console_unrealize(struct virtio_device *vd)
 {
 	if (backend(vd))
 		chardev_attach(backend(vd), NULL);
+	event_timer_release(&to_console(vd)->look);
 }
 
 static const struct virtio_class console_virtio = {
@@ -185,6 +250,8 @@ static const struct virtio_class console_virtio = {
 	.get_config = console_get_config,
 	.set_config = console_set_config,
 	.notify = console_notify,
+	.start = console_start,
+	.stop = console_stop,
 };
 
 const struct device_class virtio_console_class = {

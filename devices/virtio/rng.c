@@ -5,7 +5,8 @@
  * Fills each buffer with up to 4 KiB read straight from --rng src= into the
  * guest's memory. A source that has nothing now (a FIFO, a socket) keeps the
  * requests waiting until the event loop sees it readable; one that has ended
- * or fails stops the device, which is said once.
+ * or fails stops the device, which is said once. A rate limit (bw_…, ops_…)
+ * keeps requests waiting until there are tokens.
  *
  * Threads: see virtio.h; the source's readiness on the event loop.
  */
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
+#include "vmm/token-bucket.h"
 
 #include "devices/virtio/devices.h"
 #include "devices/virtio/virtio.h"
@@ -28,12 +30,15 @@ enum { QUEUE_REQUESTS };
  * struct rng - see the DOC block
  * @source: where entropy comes from; watched (EPOLLONESHOT) while we wait
  * @watchable: epoll takes it; a regular file or /dev/urandom never blocks
+ * @limiter: of requests and bytes; @retry: fires when to ask it again
  * @dried_up: nothing will come any more, said once
  */
 struct rng {
 	struct virtio_device vd;
 	struct event_source source;
 	bool watchable;
+	struct rate_limiter limiter;
+	struct event_timer retry;
 	atomic_uint dried_up;
 };
 
@@ -70,26 +75,44 @@ static void wait_for_source(struct rng *rng)
 			  EPOLLIN | EPOLLONESHOT);
 }
 
+/* The bytes are paid for afterwards: a source may have fewer. */
+static bool may_read(struct rng *rng)
+{
+	uint64_t wait_ns = rate_limiter_take(&rng->limiter, 0, 1);
+
+	if (wait_ns)
+		event_timer_set(&rng->retry, wait_ns, 0);
+	return !wait_ns;
+}
+
+static bool put_back(struct rng *rng, const struct virtq_chain *chain)
+{
+	virtq_undo(&rng->vd.queue[QUEUE_REQUESTS].ring, chain);
+	return false;
+}
+
 /* Return: true to go on with the next request. */
 static bool serve(struct rng *rng, const struct virtq_chain *chain)
 {
 	struct virtio_device *vd = &rng->vd;
 	ssize_t got = 0;
 
+	if (!may_read(rng))
+		return put_back(rng, chain);
 	if (chain->in_count)
 		got = readv(rng->source.fd, chain->iov + chain->out_count,
 			    cut(chain));
 	if (got > 0 || !chain->in_count) {
+		rate_limiter_charge(&rng->limiter, (uint64_t)got, 0);
 		virtio_push(vd, QUEUE_REQUESTS, chain, (uint32_t)got);
 		return true;
 	}
-	virtq_undo(&vd->queue[QUEUE_REQUESTS].ring, chain);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		wait_for_source(rng);
 	else
 		log_guest(&rng->dried_up, "--rng src=%s: %s", source_name(rng),
 			  got ? "cannot be read any more" : "has ended");
-	return false;
+	return put_back(rng, chain);
 }
 
 static void rng_notify(struct virtio_device *vd, unsigned queue)
@@ -111,9 +134,16 @@ static void source_ready(void *opaque, uint32_t events)
 	virtio_kick(&rng->vd, QUEUE_REQUESTS);
 }
 
-static int rng_realize(struct virtio_device *vd, struct diag *d)
+static void may_retry(void *opaque)
 {
-	struct rng *rng = to_rng(vd);
+	struct rng *rng = opaque;
+
+	virtio_kick(&rng->vd, QUEUE_REQUESTS);
+}
+
+static int open_source(struct rng *rng, struct diag *d)
+{
+	struct virtio_device *vd = &rng->vd;
 	int err;
 
 	rng->source.ready = source_ready;
@@ -131,6 +161,23 @@ static int rng_realize(struct virtio_device *vd, struct diag *d)
 			  source_name(rng));
 }
 
+static int rng_realize(struct virtio_device *vd, struct diag *d)
+{
+	const struct device_env *env = vd->dev.env;
+	struct rng *rng = to_rng(vd);
+	int err = event_timer_init(&rng->retry, env->loop, may_retry, rng);
+
+	if (err)
+		return diag_errno(d, -err, "--rng: cannot make a timer");
+	err = open_source(rng, d);
+	if (err) {
+		event_timer_release(&rng->retry);
+		return err;
+	}
+	rate_limiter_init(&rng->limiter, &env->config->rng.rate);
+	return 0;
+}
+
 static void rng_unrealize(struct virtio_device *vd)
 {
 	struct rng *rng = to_rng(vd);
@@ -138,6 +185,8 @@ static void rng_unrealize(struct virtio_device *vd)
 	if (rng->watchable)
 		event_del(vd->dev.env->loop, &rng->source);
 	close(rng->source.fd);
+	event_timer_release(&rng->retry);
+	rate_limiter_release(&rng->limiter);
 }
 
 static const struct virtio_class rng_virtio = {

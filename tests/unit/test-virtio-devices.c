@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "tests/unit/suite.h"
@@ -226,6 +227,66 @@ START_TEST(rng_source_ends)
 }
 END_TEST
 
+/* One request of 100 bytes in 300 ms, or 50 bytes in 150 ms: the first goes
+ * at once; three take at least 600 ms, or 450 because the bucket was full,
+ * however slow this host is. */
+static const struct rate_config rng_limits[] = {
+	{ .ops = { .size = 1, .refill_time_ms = 300 } },
+	{ .bandwidth = { .size = 50, .refill_time_ms = 150 } },
+};
+
+/* Wait for @want answers, up to 20 s. */
+static void rng_wait(unsigned want)
+{
+	uint32_t head, len;
+
+	for (unsigned i = 0; want && i < 20000; i++) {
+		bed_run(&bed, 1);
+		if (drv_take(&drv, 0, &head, &len)) {
+			ck_assert_uint_eq(len, 100);
+			want--;
+		} else {
+			usleep(1000);
+		}
+	}
+	ck_assert_uint_eq(want, 0);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+START_TEST(rng_limited)
+{
+	uint64_t from, least_ms = _i / 2 ? 440 : 590;
+
+	bed.config.rng.rate = rng_limits[_i / 2];
+	begin(_i % 2, "virtio-rng");
+	run(1);
+	for (unsigned i = 0; i < 3; i++)
+		drv_add(&drv, 0, DATA, 100, true);
+	from = now_ms();
+	drv_kick(&drv, 0);
+	rng_wait(3);
+	ck_assert_uint_ge(now_ms() - from, least_ms);
+	/* A reset while it waits: the device works, and still waits. */
+	drv_add(&drv, 0, DATA, 100, true);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 2);
+	drv_set_status(&drv, 0);
+	run(1);
+	drv_add(&drv, 0, DATA, 100, true);
+	drv_kick(&drv, 0);
+	rng_wait(1);
+	ck_assert_uint_ge(now_ms() - from, least_ms + 290);
+	end();
+}
+END_TEST
+
 START_TEST(rng_source_missing)
 {
 	struct device *none = NULL;
@@ -436,6 +497,48 @@ START_TEST(console_input_over_reset)
 }
 END_TEST
 
+static bool config_changed(void)
+{
+	if (!drv.mmio)
+		return drv_fired(&drv, 0);
+	return drv_get(&drv, 0x60, 4) & 2;
+}
+
+/* Told once for each change, and not without the feature. */
+START_TEST(console_resize)
+{
+	const struct winsize size = { .ws_col = 132, .ws_row = 43 };
+	bool told = false, knows = _i / 2;
+
+	begin_pty(_i % 2);
+	if (!drv.mmio)
+		drv_msix(&drv, 3);
+	ck_assert_uint_eq(drv_negotiate(&drv, V1 | knows), 11);
+	drv_queue(&drv, 0, 64, RING0);
+	drv_queue(&drv, 1, 64, RING1);
+	drv_go(&drv);
+	bed_run(&bed, 4);
+	ck_assert_int_eq(ioctl(pty, TIOCSWINSZ, &size), 0);
+	for (unsigned i = 0; i < 60 && !told && (knows || i < 15); i++) {
+		usleep(100000);
+		bed_run(&bed, 2);
+		told = config_changed();
+	}
+	ck_assert_int_eq(told, knows);
+	ck_assert_uint_eq(drv_get(&drv, _i % 2 ? 0x100 : 0x2000, 2), 132);
+	ck_assert_uint_eq(drv_get(&drv, _i % 2 ? 0x102 : 0x2002, 2), 43);
+	if (drv.mmio)
+		drv_put(&drv, 0x64, 4, 3);
+	for (unsigned i = 0; i < 15; i++) {
+		usleep(100000);
+		bed_run(&bed, 2);
+		ck_assert(!config_changed());
+	}
+	close(pty);
+	end();
+}
+END_TEST
+
 START_TEST(console_broken_input_queue)
 {
 	begin_pty(_i);
@@ -521,6 +624,7 @@ static TCase *rng_case(void)
 	tcase_add_loop_test(tc, rng_waits_for_its_source, 0, 2);
 	tcase_add_loop_test(tc, rng_reset_while_waiting, 0, 2);
 	tcase_add_loop_test(tc, rng_source_ends, 0, 2);
+	tcase_add_loop_test(tc, rng_limited, 0, 4);
 	tcase_add_test(tc, rng_source_missing);
 	return tc;
 }
@@ -537,6 +641,7 @@ static TCase *console_case(void)
 	tcase_add_loop_test(tc, console_reads, 0, 2);
 	tcase_add_loop_test(tc, console_input_waits, 0, 2);
 	tcase_add_loop_test(tc, console_input_over_reset, 0, 2);
+	tcase_add_loop_test(tc, console_resize, 0, 4);
 	tcase_add_loop_test(tc, console_broken_input_queue, 0, 2);
 	tcase_add_loop_test(tc, console_without_backend, 0, 2);
 	return tc;
