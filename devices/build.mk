@@ -30,6 +30,8 @@ obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \
 	devices/virtio/net-rx.o devices/virtio/net-tx.o
 obj-$(CONFIG_VIRTIO_BLK) += devices/virtio/blk.o devices/virtio/blk-queue.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
+obj-$(CONFIG_VIRTIO_VSOCK) += devices/virtio/vsock.o \
+	devices/virtio/vsock-conn.o devices/virtio/vsock-host.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
 obj-$(CONFIG_TPM) += devices/tpm/swtpm.o devices/tpm/tpm-crb.o
 obj-$(CONFIG_VIRTIO_BALLOON) += devices/virtio/balloon.o

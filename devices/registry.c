@@ -50,6 +50,9 @@ static const struct device_class *const classes[] = {
 #ifdef CONFIG_VIRTIO_RTC
 	&virtio_rtc_class,
 #endif
+#ifdef CONFIG_VIRTIO_VSOCK
+	&virtio_vsock_class,
+#endif
 #ifdef CONFIG_PVPANIC
 	&pvpanic_class,
 #endif

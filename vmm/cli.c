@@ -23,8 +23,7 @@ static const char later_options[] =
 	"dbus-system-bus device event-monitor firmware "
 	"fs fw-cfg-config gdb generic-vhost-user host-data igvm ivshmem "
 	"landlock landlock-rules log-format memory-zone no-shutdown numa "
-	"pci-segment pvmemcontrol restore seccomp "
-	"user-device vdpa vsock";
+	"pci-segment pvmemcontrol restore seccomp user-device vdpa";
 
 const struct cli_verb_doc cli_verbs[CLI_VERBS] = {
 	{ CLI_BOOT, NULL, "--kernel FILE [OPTION]...",

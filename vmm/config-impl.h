@@ -60,4 +60,10 @@ int check_balloon(const struct vm_config *c, struct diag *d);
 /** check_pmem - each names a file; 0 or -EINVAL */
 int check_pmem(const struct vm_config *c, struct diag *d);
 
+/** vsock_option - --vsock */
+extern const struct schema_option vsock_option;
+
+/** check_vsock - what the table cannot say of --vsock; 0 or -EINVAL */
+int check_vsock(const struct vm_config *c, struct diag *d);
+
 #endif

@@ -503,7 +503,7 @@ static const struct schema_option *const options[] = {
 	&pmem_option,	    &rtc_option,	   &watchdog_option,
 	&tpm_option,	    &pvpanic_option,	   &net_option,
 	&platform_option,   &hypervisor_option,	   &log_file_option,
-	&verbose_option,
+	&verbose_option,    &vsock_option,
 };
 
 const struct schema vm_config_schema = {
@@ -763,6 +763,8 @@ int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 		ret = check_balloon(c, d);
 	if (!ret)
 		ret = check_pmem(c, d);
+	if (!ret)
+		ret = check_vsock(c, d);
 	if (!ret)
 		ret = check_ids(c, d);
 	if (!ret)

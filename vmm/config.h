@@ -196,6 +196,18 @@ struct pmem_config {
 	char *id;
 };
 
+/**
+ * struct vsock_config - --vsock
+ * @cid: the guest's context ID, 3 to 0xfffffffe
+ * @socket: UNIX socket path, we listen; the guest's connections to port N go
+ *	to "@socket_N"
+ */
+struct vsock_config {
+	char *id;
+	uint32_t cid;
+	char *socket;
+};
+
 /** struct platform_config - --platform; @access_platform: virtio devices offer
  * VIRTIO_F_ACCESS_PLATFORM */
 struct platform_config {
@@ -221,6 +233,8 @@ struct vm_config {
 	unsigned balloon_count;
 	struct pmem_config *pmem;
 	unsigned pmem_count;
+	struct vsock_config *vsock; /* at most one */
+	unsigned vsock_count;
 	struct platform_config platform;
 	struct net_config *net;
 	unsigned net_count;

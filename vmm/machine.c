@@ -80,6 +80,7 @@ static const struct device_rule device_rules[] = {
 	  EACH(balloon, balloon_count, struct balloon_config) },
 	{ "virtio-rtc", .count = count_rtc },
 	{ "virtio-pmem", EACH(pmem, pmem_count, struct pmem_config) },
+	{ "virtio-vsock", EACH(vsock, vsock_count, struct vsock_config) },
 	{ "pvpanic", .count = count_pvpanic },
 	{ "virtio-net", EACH(net, net_count, struct net_config) },
 	{ "tpm-crb", EACH(tpm, tpm_count, struct tpm_config) },

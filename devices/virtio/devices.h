@@ -26,4 +26,8 @@ extern const struct device_class virtio_pmem_class;
 /** virtio_rtc_class - the host's clocks, see rtc.c */
 extern const struct device_class virtio_rtc_class;
 
+/** virtio_vsock_class - sockets on the host, as struct vsock_config says, see
+ * vsock.c */
+extern const struct device_class virtio_vsock_class;
+
 #endif

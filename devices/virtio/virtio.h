@@ -72,6 +72,7 @@ enum virtio_id {
 	VIRTIO_ID_BALLOON = 5,
 	VIRTIO_ID_RTC = 17,
 	VIRTIO_ID_PMEM = 27,
+	VIRTIO_ID_VSOCK = 19,
 };
 
 struct virtio_device;
