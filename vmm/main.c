@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "arch/arch.h"
@@ -94,6 +95,18 @@ static void log_config(const struct vm_config *c)
 	free(text);
 }
 
+/* A machine holds one descriptor for each vsock connection, queue, interrupt
+ * and image: as many as the host lets us have. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* ---- verbs: 0 and *status, or -errno and @d -------------------------------*/
 
 static int boot(const struct cli *cli, unsigned closed, int *status,
@@ -113,6 +126,7 @@ static int boot(const struct cli *cli, unsigned closed, int *status,
 		return err;
 	log_config(&cli->config);
 	vm_config_warn(&cli->config);
+	raise_descriptor_limit();
 	err = machine_main(&cli->config, &end, d);
 	if (!err)
 		*status = ends[end];
