@@ -13,7 +13,8 @@ obj-y += devices/block/qcow2.o devices/block/qcow2-header.o \
 	devices/block/qcow2-backing.o devices/block/qcow2-map.o \
 	devices/block/qcow2-refs.o devices/block/qcow2-commit.o \
 	devices/block/qcow2-io.o devices/block/qcow2-fast.o \
-	devices/block/qcow2-work.o devices/block/qcow2-compress.o
+	devices/block/qcow2-work.o devices/block/qcow2-compress.o \
+	devices/block/qcow2-bitmaps.o
 else
 obj-y += devices/block/qcow2-stub.o
 endif

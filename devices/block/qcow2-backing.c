@@ -65,7 +65,7 @@ static int check_allowed(const struct qcow2 *q, const struct block_options *opt,
 				 "file has: 'qemu-img rebase -u -F FORMAT -b "
 				 "%s' adds it",
 				 q->what, q->h.backing);
-	if (strcmp(format, "raw") && strcmp(format, "qcow2"))
+	if (strcmp(format, "raw") != 0 && strcmp(format, "qcow2") != 0)
 		return diag_fail(d, ENOTSUP,
 				 "%s: its backing file has format '%s': raw "
 				 "and qcow2 are supported",

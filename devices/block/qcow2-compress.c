@@ -43,12 +43,13 @@ static int unpack_zstd(const uint8_t *in, size_t in_bytes, uint8_t *out,
 		       size_t out_bytes)
 {
 	ZSTD_inBuffer i = { in, in_bytes, 0 };
-	ZSTD_outBuffer o = { out, out_bytes, 0 };
+	ZSTD_outBuffer o = { .size = out_bytes };
 	ZSTD_DStream *z = ZSTD_createDStream();
 	size_t before, ret = 1;
 
 	if (!z)
 		return -ENOMEM;
+	o.dst = out;
 	ZSTD_DCtx_setParameter(z, ZSTD_d_windowLogMax, ZSTD_WINDOW_BITS_MAX);
 	do {
 		before = i.pos + o.pos;

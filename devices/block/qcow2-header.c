@@ -36,7 +36,7 @@ enum extension {
 	EXT_BITMAPS = 0x23852875,
 };
 
-enum { FEATURE_BYTES = 48, FEATURE_NAME_BYTES = 46 };
+enum { FEATURE_BYTES = 48, FEATURE_NAME_BYTES = 46, EXT_BITMAPS_BYTES = 24 };
 
 /**
  * struct reading - what the checks need
@@ -283,7 +283,11 @@ static void take_extension(struct reading *r, struct qcow2_header *h,
 		r->feature_count = len / FEATURE_BYTES;
 		break;
 	case EXT_BITMAPS:
-		h->has_bitmaps = true;
+		if (len < EXT_BITMAPS_BYTES)
+			break;
+		h->bitmap_count = get_be32(data);
+		h->bitmaps_bytes = get_be64(data + 8);
+		h->bitmaps_offset = get_be64(data + 16);
 		break;
 	case EXT_END:
 	default:

@@ -4,6 +4,7 @@
  *
  *	qcow2.c           opening, closing, size
  *	qcow2-header.c    the header and what it may say
+ *	qcow2-bitmaps.c   which are out of date from now on
  *	qcow2-backing.c   the files that an image is laid over
  *	qcow2-map.c       guest cluster -> host cluster: L1, L2 and their cache
  *	qcow2-refs.c      refcounts: finding, taking and dropping host clusters
@@ -63,12 +64,13 @@
 #define QCOW2_ZERO	  (1ull << 0)
 #define QCOW2_OFFSET_MASK 0x00fffffffffffe00ull
 
-/* Incompatible and compatible features (sec. "Header"). */
+/* Incompatible and auto-clear features (sec. "Header"). */
 #define QCOW2_INCOMPAT_DIRTY	   (1ull << 0)
 #define QCOW2_INCOMPAT_CORRUPT	   (1ull << 1)
 #define QCOW2_INCOMPAT_DATA_FILE   (1ull << 2)
 #define QCOW2_INCOMPAT_COMPRESSION (1ull << 3)
 #define QCOW2_INCOMPAT_EXTENDED_L2 (1ull << 4)
+#define QCOW2_AUTOCLEAR_BITMAPS	   (1ull << 0)
 
 /**
  * struct qcow2_header - what the first cluster says, checked
@@ -77,7 +79,8 @@
  * @version: 2 or 3
  * @l1_count: entries of the L1 table
  * @compression: 0 zlib, 1 zstd
- * @has_bitmaps: there is a bitmaps extension
+ * @bitmap_count: persistent bitmaps, whose directory of @bitmaps_bytes is at
+ *	@bitmaps_offset; 0: none
  * @backing: name of the backing file, empty if there is none
  * @backing_format: "raw", "qcow2", …; empty if the header does not say
  */
@@ -88,7 +91,8 @@ struct qcow2_header {
 	uint64_t size_bytes, l1_offset, rt_offset, snapshots_offset;
 	uint32_t l1_count, rt_clusters, snapshot_count;
 	uint64_t incompatible, autoclear;
-	bool has_bitmaps;
+	uint64_t bitmaps_offset, bitmaps_bytes;
+	uint32_t bitmap_count;
 	char backing[QCOW2_BACKING_NAME_MAX + 1];
 	char backing_format[16];
 };
@@ -383,6 +387,12 @@ int qcow2_corrupt(struct qcow2 *q, const char *why, uint64_t at);
 /** qcow2_backing_open - open what the header names, if it names something */
 int qcow2_backing_open(struct qcow2 *q, const struct block_options *opt,
 		       struct diag *d);
+
+/* ---- qcow2-bitmaps.c --------------------------------------------------- */
+
+/** qcow2_bitmaps_mark - bitmaps are not kept up to date: say so in the image.
+ * Return: how many were, or -errno if the directory is of no use */
+int qcow2_bitmaps_mark(struct qcow2 *q);
 
 /* ---- qcow2-map.c ------------------------------------------------------- */
 

@@ -405,7 +405,7 @@ static int link_piece(struct qcow2 *q, const struct piece *p)
 {
 	uint64_t bytes = qcow2_cluster_bytes(q);
 	uint64_t offset = align_down(p->offset, bytes), host = p->host;
-	struct qcow2_l2 *l2;
+	struct qcow2_l2 *l2 = NULL;
 	struct qcow2_run run;
 	int err;
 
@@ -576,7 +576,7 @@ static int clear_run(struct qcow2 *q, const struct block_request *r,
 		     uint64_t offset, uint64_t len, uint64_t *n)
 {
 	bool under = q->under || q->under_raw;
-	struct qcow2_l2 *l2;
+	struct qcow2_l2 *l2 = NULL;
 	struct qcow2_run run;
 	enum fate f;
 	int err;

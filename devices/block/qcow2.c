@@ -137,6 +137,22 @@ int qcow2_new(struct qcow2 **out, struct block *b, struct block_file *file,
 	return err;
 }
 
+/* Return: the auto-clear features that are still right from now on. */
+static uint64_t keep_autoclear(struct qcow2 *q)
+{
+	uint64_t bitmaps = q->h.autoclear & QCOW2_AUTOCLEAR_BITMAPS;
+	int n = bitmaps ? qcow2_bitmaps_mark(q) : 0;
+
+	if (n > 0)
+		log_warn("%s: %d persistent bitmaps are out of date from now "
+			 "on",
+			 q->what, n);
+	else if (n < 0)
+		log_warn("%s: its persistent bitmaps are damaged and lost",
+			 q->what);
+	return n < 0 ? 0 : bitmaps;
+}
+
 /* "An implementation may only write to an image with unknown auto-clear
  * features if it clears the respective bits first." */
 static int clear_autoclear(struct qcow2 *q, struct diag *d)
@@ -145,24 +161,20 @@ static int clear_autoclear(struct qcow2 *q, struct diag *d)
 
 	if (!q->writable || !q->h.autoclear)
 		return 0;
-	put_be64(q->h.sector + HEADER_AUTOCLEAR, 0);
+	put_be64(q->h.sector + HEADER_AUTOCLEAR, keep_autoclear(q));
 	err = qcow2_header_write(q->file, &q->h);
 	if (!err && fdatasync(q->file->fd) < 0)
 		err = -errno;
 	if (err)
 		return diag_errno(d, -err, "%s: cannot write the header",
 				  q->what);
-	if (q->h.has_bitmaps)
-		log_warn("%s: its persistent bitmaps are out of date from now "
-			 "on",
-			 q->what);
 	return 0;
 }
 
 static int qcow2_open(struct block *b, const struct block_options *opt,
 		      struct diag *d)
 {
-	struct qcow2 *q;
+	struct qcow2 *q = NULL;
 	int err;
 
 	err = qcow2_new(&q, b, b->file[0], NULL, opt, d);

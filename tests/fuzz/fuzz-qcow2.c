@@ -82,19 +82,6 @@ static void open_image(struct open_image *i, int fd, bool readonly)
 	CHECK(!qcow2_scratch_init(&i->s, i->q));
 }
 
-static bool close_image(struct open_image *i)
-{
-	bool failed = i->err || i->q->failed;
-
-	if (!i->err) {
-		qcow2_free(i->q);
-		qcow2_scratch_release(&i->s);
-	}
-	for (unsigned n = 0; n < i->b.file_count; n++)
-		block_file_close(i->b.file[n]);
-	return !failed;
-}
-
 static int request(struct open_image *i, enum block_op op, uint64_t at,
 		   void *to, size_t len, bool unmap)
 {
@@ -109,6 +96,22 @@ static int request(struct open_image *i, enum block_op op, uint64_t at,
 	if (i->b.file[0]->readonly && op != BLOCK_READ)
 		return -EROFS;
 	return qcow2_carry_out(i->q, &i->s, &r);
+}
+
+static bool close_image(struct open_image *i)
+{
+	bool failed = i->err;
+
+	if (!i->err) {
+		/* Closing would do it too, but may find damage. */
+		request(i, BLOCK_FLUSH, 0, NULL, 0, false);
+		failed = i->q->failed;
+		qcow2_free(i->q);
+		qcow2_scratch_release(&i->s);
+	}
+	for (unsigned n = 0; n < i->b.file_count; n++)
+		block_file_close(i->b.file[n]);
+	return !failed;
 }
 
 static void read_back(struct open_image *i, uint64_t at, size_t len)
