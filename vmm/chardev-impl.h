@@ -78,9 +78,11 @@ struct chardev_in {
  * @watch: CHAR_SOCKET: @listener in the event loop
  * @has_stdin, @has_stdout: descriptors 0 and 1 were there at the start
  * @slave_fd: CHAR_PTY: held open, so that the master never hangs up
+ * @columns, @rows: size of the terminal that @user knows
+ * @size_timer: CHAR_PTY: looks at the size
  */
 struct chardev {
-	char name[32];
+	char name[80];
 	enum char_mode mode;
 	struct event_loop *loop;
 	struct event_source kick;
@@ -94,6 +96,8 @@ struct chardev {
 	bool has_stdin, has_stdout;
 	int slave_fd;
 	char pty_path[64];
+	uint16_t columns, rows;
+	struct event_timer size_timer;
 };
 
 /** chardev_look - note which standard descriptors are open; before any other

@@ -20,6 +20,10 @@
  *	Ctrl-A other	sends both
  * The end of input ends input, nothing else.
  *
+ * Size. A terminal's change comes with SIGWINCH. The kernel tells the holder of
+ * a pty's master nothing (only processes whose controlling terminal it is), so
+ * for a device that wants to know we look once a second.
+ *
  * SIGPIPE is ignored for the whole process from the first chardev on, unless
  * the program has a handler for it.
  *
@@ -43,6 +47,7 @@
 #include "vmm/terminal.h"
 
 #define FLUSH_NS    10000000
+#define SIZE_NS	    1000000000
 #define PATIENCE_MS 50
 #define WAITS	    4
 #define FAREWELL_MS 500
@@ -389,6 +394,34 @@ static void in_read_file(struct chardev *c)
 		wake_loop(c);
 }
 
+/* ---- size --------------------------------------------------------------- */
+
+static void size_check(void *opaque)
+{
+	struct chardev *c = opaque;
+	uint16_t columns, rows;
+
+	if (!c->user.resized)
+		return;
+	chardev_winsize(c, &columns, &rows);
+	if (columns == c->columns && rows == c->rows)
+		return;
+	c->columns = columns;
+	c->rows = rows;
+	c->user.resized(c->user.opaque);
+}
+
+static void size_watch(struct chardev *c)
+{
+	uint64_t period_ns = c->user.resized ? SIZE_NS : 0;
+
+	chardev_winsize(c, &c->columns, &c->rows);
+	if (c->mode == CHAR_PTY)
+		event_timer_set(&c->size_timer, period_ns, period_ns);
+}
+
+/* ---- the device --------------------------------------------------------- */
+
 static void kicked(void *opaque, uint32_t events)
 {
 	struct chardev *c = opaque;
@@ -403,6 +436,8 @@ static void kicked(void *opaque, uint32_t events)
 	pthread_mutex_unlock(&c->lock);
 	if (gone)
 		chardev_client_gone(c);
+	if (c->mode == CHAR_TTY)
+		size_check(c);
 	in_deliver(c);
 	if (c->in.always)
 		in_read_file(c);
@@ -418,6 +453,7 @@ void chardev_resume(struct chardev *c)
 void chardev_attach(struct chardev *c, const struct chardev_user *user)
 {
 	c->user = user ? *user : (struct chardev_user){ 0 };
+	size_watch(c);
 	wake_loop(c);
 }
 
@@ -496,6 +532,8 @@ static int chardev_start(struct chardev *c, const struct char_config *cfg,
 	err = event_add(c->loop, &c->kick, EPOLLIN);
 	if (!err)
 		err = event_timer_init(&c->out.timer, c->loop, out_timer, c);
+	if (!err && c->mode == CHAR_PTY)
+		err = event_timer_init(&c->size_timer, c->loop, size_check, c);
 	if (err)
 		return diag_errno(d, -err, "%s: cannot join the event loop",
 				  c->name);
@@ -531,6 +569,7 @@ void chardev_free(struct chardev *c)
 		return;
 	out_farewell(c);
 	chardev_close(c);
+	event_timer_release(&c->size_timer);
 	event_timer_release(&c->out.timer);
 	if (c->kick.fd >= 0) {
 		event_del(c->loop, &c->kick);

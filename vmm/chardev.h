@@ -8,7 +8,7 @@
  *
  * Threads: chardev_write() from any thread, never blocks the guest for long:
  * what the other side does not take within a bounded buffer is dropped.
- * @receive is called on the event-loop thread.
+ * @receive and @resized are called on the event-loop thread.
  */
 #ifndef VMM_CHARDEV_H
 #define VMM_CHARDEV_H
@@ -24,10 +24,12 @@ struct chardev;
  * struct chardev_user - the device in front
  * @room: how many bytes of input the device can take now
  * @receive: @len bytes of input, at most what @room said
+ * @resized: chardev_winsize() says something else now; NULL: not interested
  */
 struct chardev_user {
 	size_t (*room)(void *opaque);
 	void (*receive)(void *opaque, const uint8_t *data, size_t len);
+	void (*resized)(void *opaque);
 	void *opaque;
 };
 

@@ -22,8 +22,9 @@
  * SIG_YIELDS: only if the program has no handler of its own.
  * SIG_CHAINS: pass on to the handler that was there.
  * SIG_STOPS: job control.
+ * SIG_WAKES: the size changed.
  */
-enum sig_kind { SIG_YIELDS, SIG_CHAINS, SIG_STOPS };
+enum sig_kind { SIG_YIELDS, SIG_CHAINS, SIG_STOPS, SIG_WAKES };
 
 static const struct {
 	int number;
@@ -34,7 +35,7 @@ static const struct {
 	{ SIGSEGV, SIG_CHAINS }, { SIGBUS, SIG_CHAINS },
 	{ SIGILL, SIG_CHAINS },	 { SIGFPE, SIG_CHAINS },
 	{ SIGABRT, SIG_CHAINS }, { SIGTSTP, SIG_STOPS },
-	{ SIGCONT, SIG_STOPS },
+	{ SIGCONT, SIG_STOPS },	 { SIGWINCH, SIG_WAKES },
 };
 
 /*
@@ -130,15 +131,24 @@ static void on_stop(int number)
 	errno = saved;
 }
 
-static void on_continue(int number)
+static void on_resize(int number)
 {
 	static const uint64_t one = 1;
 	int saved = errno;
 
 	(void)number;
-	make_raw();
 	if (write(terminal.wake_fd, &one, sizeof(one)) < 0)
 		errno = saved; /* full: the reader will wake anyway */
+	errno = saved;
+}
+
+/* The terminal may have been resized meanwhile. */
+static void on_continue(int number)
+{
+	int saved = errno;
+
+	make_raw();
+	on_resize(number);
 	errno = saved;
 }
 
@@ -155,12 +165,14 @@ static struct sigaction action_for(size_t i)
 {
 	struct sigaction act = { .sa_flags = SA_RESTART };
 
-	if (signals[i].kind != SIG_STOPS) {
-		act.sa_flags |= SA_SIGINFO;
-		act.sa_sigaction = on_fatal;
-	} else {
+	if (signals[i].kind == SIG_WAKES) {
+		act.sa_handler = on_resize;
+	} else if (signals[i].kind == SIG_STOPS) {
 		act.sa_handler =
 			signals[i].number == SIGTSTP ? on_stop : on_continue;
+	} else {
+		act.sa_flags |= SA_SIGINFO;
+		act.sa_sigaction = on_fatal;
 	}
 	return act;
 }
@@ -184,7 +196,8 @@ static bool is_ours(const struct sigaction *act)
 {
 	if (act->sa_flags & SA_SIGINFO)
 		return act->sa_sigaction == on_fatal;
-	return act->sa_handler == on_stop || act->sa_handler == on_continue;
+	return act->sa_handler == on_stop || act->sa_handler == on_continue ||
+	       act->sa_handler == on_resize;
 }
 
 /* Whoever replaced our handler meanwhile keeps his. */

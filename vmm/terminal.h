@@ -18,6 +18,8 @@
  *	  terminal_restore() or exit(); SIGSEGV and the like are passed on to
  *	  the handler that was there before;
  *	- while the process is stopped by SIGTSTP. SIGCONT makes it raw again.
+ * SIGWINCH wakes the reader, who asks for the new size; a handler that the
+ * program has for it stays in charge.
  * Only SIGKILL and SIGSTOP leave it raw (`reset` or `stty sane` helps).
  *
  * A process in the background never touches the terminal's modes.
@@ -37,7 +39,8 @@ bool terminal_claim(void);
 /**
  * terminal_raw - make standard input raw, if it is a terminal
  * @wake_fd: eventfd, written (from a signal handler) when the process was
- *	continued after a stop; the caller's, open until terminal_release()
+ *	continued after a stop or the terminal has another size; the caller's,
+ *	open until terminal_release()
  *
  * Only after terminal_claim(). Main thread.
  *

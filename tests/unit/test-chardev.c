@@ -636,6 +636,44 @@ START_TEST(terminal_is_raw_and_restored)
 }
 END_TEST
 
+static void count_size(void *opaque)
+{
+	++*(unsigned *)opaque;
+}
+
+/* The shell's terminal: SIGWINCH of the kernel goes to its session only, so
+ * the test sends it. A pty is looked at once a second. */
+START_TEST(size_changes_are_told)
+{
+	const enum char_mode mode = _i ? CHAR_PTY : CHAR_TTY;
+	struct winsize ws = { .ws_col = 90, .ws_row = 30 };
+	int master = _i ? -1 : make_terminal();
+	struct chardev *c = open_mode(mode, NULL);
+	unsigned told = 0;
+	const struct chardev_user user = { .resized = count_size,
+					   .opaque = &told };
+	int fd = _i ? open(chardev_pty_path(c), O_RDWR | O_NOCTTY) : master;
+
+	chardev_attach(c, &user);
+	run_ms(20);
+	ck_assert_uint_eq(told, 0);
+	for (unsigned round = 1; round < 3; round++) {
+		ws.ws_col++;
+		ck_assert_int_eq(ioctl(fd, TIOCSWINSZ, &ws), 0);
+		raise(SIGWINCH);
+		run_ms(_i ? 1500 : 20);
+		ck_assert_uint_eq(told, round);
+	}
+	raise(SIGWINCH); /* the same size */
+	run_ms(20);
+	ck_assert_uint_eq(told, 2);
+	chardev_attach(c, NULL);
+	assert_idle();
+	chardev_free(c);
+	close(fd);
+}
+END_TEST
+
 static const struct {
 	const char *keys, *arrives;
 	bool quits;
@@ -1111,7 +1149,9 @@ START_TEST(no_wakeup_is_lost)
 {
 	static char text[30001];
 	struct fifo f = { 0 };
-	struct chardev_user user = { fifo_room, fifo_receive, &f };
+	struct chardev_user user = { .room = fifo_room,
+				     .receive = fifo_receive,
+				     .opaque = &f };
 	struct drain d = { .fifo = &f, .want = 30000 };
 	int in, out;
 	pthread_t t;
@@ -1156,6 +1196,7 @@ static void add_streams(TCase *tc)
 static void add_terminal(TCase *tc)
 {
 	tcase_add_test(tc, terminal_is_raw_and_restored);
+	tcase_add_loop_test(tc, size_changes_are_told, 0, 2);
 	tcase_add_loop_test(tc, terminal_escapes, 0, ARRAY_SIZE(escapes));
 	tcase_add_test(tc, terminal_escape_works_when_the_guest_hangs);
 	tcase_add_test(tc, terminal_hangup_ends_input);
