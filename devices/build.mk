@@ -33,7 +33,8 @@ obj-$(CONFIG_VIRTIO_BLK) += devices/virtio/blk.o devices/virtio/blk-queue.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_VSOCK) += devices/virtio/vsock.o \
 	devices/virtio/vsock-conn.o devices/virtio/vsock-host.o
-obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o
+obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o \
+	devices/virtio/console-ctrl.o
 obj-$(CONFIG_TPM) += devices/tpm/swtpm.o devices/tpm/tpm-crb.o
 obj-$(CONFIG_VIRTIO_BALLOON) += devices/virtio/balloon.o
 obj-$(CONFIG_VIRTIO_PMEM) += devices/virtio/pmem.o

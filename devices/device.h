@@ -53,6 +53,7 @@ struct virtio_transport;
  * @platform: RAM, windows; const once devices are described
  * @virtio_mmio_used: slots of the virtio-mmio window already taken
  * @serial, @console, @debug_console: character back ends; NULL when off
+ * @console_port: those of vm_config.console_port, in its order; NULL: none
  * @tables_only: the machine only describes itself and will never run: devices
  *	open, create and contact nothing outside of it
  * @rate_groups: one for each of config->rate_groups, for their members
@@ -71,6 +72,7 @@ struct device_env {
 	const struct platform *platform;
 	const struct vm_config *config;
 	struct chardev *serial, *console, *debug_console;
+	struct chardev *const *console_port;
 	bool tables_only;
 	struct rate_limiter *rate_groups;
 	const struct virtio_transport *transport;

@@ -7,7 +7,7 @@ obj-y += vmm/host/host.o vmm/host/kvm/kvm.o \
 obj-$(CONFIG_HOST_FAKE) += vmm/host/fake/fake.o vmm/host/fake/cpu.o \
 	vmm/host/fake/ram.o vmm/host/fake/wires.o
 obj-y += vmm/chardev.o vmm/chardev-open.o vmm/terminal.o vmm/unix-socket.o
-obj-y += vmm/net-addr.o vmm/config-net.o
+obj-y += vmm/net-addr.o vmm/config-net.o vmm/config-console.o
 obj-y += vmm/config-vsock.o
 obj-y += vmm/schema.o vmm/config.o vmm/cli.o vmm/help.o vmm/man.o
 obj-y += vmm/config-disk.o

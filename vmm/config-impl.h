@@ -41,6 +41,17 @@
 
 /* ---- families of devices, each in its vmm/config-NAME.c ------------------ */
 
+extern const struct schema_option console_port_option;
+
+/** check_char_pair - may @name (at @s) and @other (at @v) be there together?
+ * Two ports cannot share a terminal, a file or a socket; 0 or -EINVAL */
+int check_char_pair(const struct char_config *s, const char *name,
+		    const struct char_config *v, const char *other,
+		    struct diag *d);
+
+/** check_console_ports - the rules of --console-port; 0 or -EINVAL */
+int check_console_ports(const struct vm_config *c, struct diag *d);
+
 extern const struct schema_option net_option;
 
 /** complete_nets - MAC addresses; 0 or -ENOMEM */

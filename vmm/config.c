@@ -496,14 +496,14 @@ static const struct schema_option verbose_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&kernel_option,	    &initramfs_option,	   &cmdline_option,
-	&cpus_option,	    &memory_option,	   &serial_option,
-	&console_option,    &debug_console_option, &disk_option,
-	&rate_group_option, &rng_option,	   &balloon_option,
-	&pmem_option,	    &rtc_option,	   &watchdog_option,
-	&tpm_option,	    &pvpanic_option,	   &net_option,
-	&platform_option,   &hypervisor_option,	   &log_file_option,
-	&verbose_option,    &vsock_option,
+	&kernel_option,	  &initramfs_option,	&cmdline_option,
+	&cpus_option,	  &memory_option,	&serial_option,
+	&console_option,  &console_port_option, &debug_console_option,
+	&disk_option,	  &rate_group_option,	&rng_option,
+	&balloon_option,  &pmem_option,		&rtc_option,
+	&watchdog_option, &tpm_option,		&pvpanic_option,
+	&net_option,	  &platform_option,	&hypervisor_option,
+	&log_file_option, &verbose_option,	&vsock_option,
 };
 
 const struct schema vm_config_schema = {
@@ -651,10 +651,9 @@ static int check_memory(const struct memory_config *m, struct diag *d)
 	return check_hugepages(m, d);
 }
 
-/* Two ports cannot share a terminal, a file or a socket. */
-static int check_pair(const struct char_config *s, const char *name,
-		      const struct char_config *v, const char *other,
-		      struct diag *d)
+int check_char_pair(const struct char_config *s, const char *name,
+		    const struct char_config *v, const char *other,
+		    struct diag *d)
 {
 	if (s->mode == CHAR_TTY && v->mode == CHAR_TTY)
 		return diag_fail(d, EINVAL,
@@ -677,17 +676,19 @@ static int check_pair(const struct char_config *s, const char *name,
 static int check_ports(const struct vm_config *c, struct diag *d)
 {
 	const struct char_config *debug = NULL;
-	int ret =
-		check_pair(&c->serial, "--serial", &c->console, "--console", d);
+	int ret = check_char_pair(&c->serial, "--serial", &c->console,
+				  "--console", d);
 
 	if (c->debug_console_count)
 		debug = &c->debug_console->out;
 	if (!ret && debug)
-		ret = check_pair(debug, "--debug-console", &c->console,
-				 "--console", d);
+		ret = check_char_pair(debug, "--debug-console", &c->console,
+				      "--console", d);
 	if (!ret && debug)
-		ret = check_pair(debug, "--debug-console", &c->serial,
-				 "--serial", d);
+		ret = check_char_pair(debug, "--debug-console", &c->serial,
+				      "--serial", d);
+	if (!ret)
+		ret = check_console_ports(c, d);
 	return ret;
 }
 

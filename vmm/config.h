@@ -48,6 +48,16 @@ struct char_config {
 	char *socket; /* CHAR_SOCKET: UNIX socket path, we listen */
 };
 
+/** CONSOLE_PORTS_MAX - most ports of the console beside the first; our choice:
+ * with the first port's and the control queues it has 64 queues */
+#define CONSOLE_PORTS_MAX 30
+
+/** struct console_port_config - --console-port; @name: in the guest */
+struct console_port_config {
+	char *name;
+	struct char_config back;
+};
+
 /** struct debug_console_config - --debug-console; @iobase: its port */
 struct debug_console_config {
 	struct char_config out;
@@ -226,6 +236,8 @@ struct vm_config {
 	struct cpus_config cpus;
 	struct memory_config memory;
 	struct char_config serial, console;
+	struct console_port_config *console_port;
+	unsigned console_port_count;
 	struct debug_console_config *debug_console; /* at most one */
 	unsigned debug_console_count;
 	struct rng_config rng;

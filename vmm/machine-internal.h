@@ -17,8 +17,8 @@
  * struct machine - see machine.h
  *
  * Built by machine_new() and then const: cfg, arch, host, caps, platform,
- * mmio, pio, ic, loop, serial, console, debug_console, rate_groups, device,
- * env.
+ * mmio, pio, ic, loop, serial, console, debug_console, console_port,
+ * rate_groups, device, env.
  * Main thread only: vm, ram, payload, vcpus, boot, resets, term_timer.
  * Any thread: @requested (bits of enum machine_want), @wake. @why and
  * @why_lock: the first fatal vCPU writes.
@@ -36,6 +36,7 @@ struct machine {
 	struct doorbells doorbells;
 	struct event_loop *loop;
 	struct chardev *serial, *console, *debug_console;
+	struct chardev *console_port[CONSOLE_PORTS_MAX];
 	struct device_env env;
 	struct rate_limiter *rate_groups;
 	unsigned virtio_mmio_used;

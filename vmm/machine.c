@@ -31,7 +31,7 @@ static unsigned count_one(const struct vm_config *cfg)
 
 static unsigned count_console(const struct vm_config *cfg)
 {
-	return cfg->console.mode != CHAR_OFF;
+	return cfg->console.mode != CHAR_OFF || cfg->console_port_count;
 }
 
 static unsigned count_debug_console(const struct vm_config *cfg)
@@ -212,6 +212,20 @@ static int open_chardev(struct machine *m, struct chardev **out,
 	return chardev_new(out, cfg, name, m->loop, d);
 }
 
+static int open_console_ports(struct machine *m, struct diag *d)
+{
+	char name[sizeof("--console-port ") + CONFIG_ID_MAX];
+	int err = 0;
+
+	for (unsigned i = 0; i < m->cfg->console_port_count && !err; i++) {
+		const struct console_port_config *p = &m->cfg->console_port[i];
+
+		snprintf(name, sizeof(name), "--console-port %s", p->name);
+		err = open_chardev(m, &m->console_port[i], &p->back, name, d);
+	}
+	return err;
+}
+
 static int open_chardevs(struct machine *m, struct diag *d)
 {
 	int err = open_chardev(m, &m->serial, &m->cfg->serial, "--serial", d);
@@ -223,6 +237,8 @@ static int open_chardevs(struct machine *m, struct diag *d)
 		err = open_chardev(m, &m->debug_console,
 				   &m->cfg->debug_console->out,
 				   "--debug-console", d);
+	if (!err)
+		err = open_console_ports(m, d);
 	return err;
 }
 
@@ -241,6 +257,7 @@ static void fill_env(struct machine *m)
 		.tables_only = !m->host,
 		.serial = m->serial,
 		.console = m->console,
+		.console_port = m->console_port,
 		.debug_console = m->debug_console,
 		.rate_groups = m->rate_groups,
 		.request = machine_requested,
@@ -371,6 +388,8 @@ void machine_free(struct machine *m)
 	m->arch->irqchip_free(m->ic);
 	if (m->host)
 		m->host->vm_free(m->vm);
+	for (unsigned i = 0; i < ARRAY_SIZE(m->console_port); i++)
+		chardev_free(m->console_port[i]);
 	chardev_free(m->debug_console);
 	chardev_free(m->console);
 	chardev_free(m->serial);
