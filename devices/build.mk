@@ -23,7 +23,7 @@ obj-$(CONFIG_WATCHDOG) += devices/legacy/watchdog-sp805.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o \
 	devices/virtio/queue-packed.o devices/virtio/queue-split.o \
-	devices/virtio/virtio.o
+	devices/virtio/queue-track.o devices/virtio/virtio.o
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
 obj-y += devices/vhost/vhost-user-msg.o
 obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \

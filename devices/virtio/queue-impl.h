@@ -22,6 +22,8 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
  *	NULL or what is wrong
  * @take: collect the chain at virtq.avail_next; @step receives the positions
  *	it takes; return 1, 0 if there is none, or -EPROTO by virtq_break()
+ * @retake: collect the chain of @c->head, which another process had taken;
+ *	return 1 or -EPROTO by virtq_break(); NULL: the format has none
  * @fill: write a used entry at position @at, virtq.used_next or behind it;
  *	what @publish does not mention the driver does not see
  * @publish: all entries from virtq.used_next to before @next, the first of
@@ -35,6 +37,7 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 struct virtq_ops {
 	const char *(*place)(struct virtq *q);
 	int (*take)(struct virtq *q, struct virtq_chain *c, unsigned *step);
+	int (*retake)(struct virtq *q, struct virtq_chain *c);
 	void (*fill)(struct virtq *q, uint16_t at, uint16_t head,
 		     uint32_t written);
 	void (*publish)(struct virtq *q, uint32_t written, uint16_t next);
@@ -64,6 +67,22 @@ const char *virtq_add_buffer(const struct virtq *q, struct virtq_chain *c,
  * 2.7.5.3.1, 2.8.7). Return: NULL and @table, or what is wrong. */
 const char *virtq_open_table(const struct virtq *q, uint64_t addr, uint32_t len,
 			     uint16_t flags, const uint8_t **table);
+
+/** struct virtq_again - a request that was in flight; @counter: its turn */
+struct virtq_again {
+	uint64_t counter;
+	uint16_t head;
+};
+
+/* queue-track.c; only with virtq.track: @head was popped; is not in flight; is
+ * about to be given back; the used index has moved to @next */
+void virtq_track_begin(struct virtq *q, uint16_t head);
+void virtq_track_undo(struct virtq *q, uint16_t head);
+void virtq_track_giving(struct virtq *q, uint16_t head);
+void virtq_track_used(struct virtq *q, uint16_t next);
+
+/** virtq_split_used - the used index in the ring of a split queue */
+uint16_t virtq_split_used(const struct virtq *q);
 
 /** virtq_distance - positions from @from forward to @to */
 static inline uint32_t virtq_distance(const struct virtq *q, uint16_t from,

@@ -139,6 +139,18 @@ static int split_take(struct virtq *q, struct virtq_chain *c, unsigned *step)
 	return 1;
 }
 
+static int split_retake(struct virtq *q, struct virtq_chain *c)
+{
+	const char *fault = walk(q, c);
+
+	return fault ? virtq_break(q, fault) : 1;
+}
+
+uint16_t virtq_split_used(const struct virtq *q)
+{
+	return ring_load(q->device, RING_IDX);
+}
+
 /* ---- giving back and notifications ------------------------------------- */
 
 static void split_fill(struct virtq *q, uint16_t at, uint16_t head,
@@ -189,6 +201,7 @@ static bool split_waiting(struct virtq *q)
 const struct virtq_ops virtq_split = {
 	.place = split_place,
 	.take = split_take,
+	.retake = split_retake,
 	.fill = split_fill,
 	.publish = split_publish,
 	.signal = split_signal,

@@ -46,6 +46,7 @@ void virtq_release(struct virtq *q)
 	free(q->slot);
 	free(q->order);
 	free(q->iov);
+	free(q->again);
 	memset(q, 0, sizeof(*q));
 }
 
@@ -54,6 +55,7 @@ void virtq_reset(struct virtq *q)
 	const struct virtq old = *q;
 
 	memset(q->in_flight, 0, (q->size_max + 63u) / 64 * sizeof(uint64_t));
+	free(q->again);
 	*q = (struct virtq){ .ram = old.ram,
 			     .size_max = old.size_max,
 			     .in_flight = old.in_flight,
@@ -180,24 +182,52 @@ static uint16_t flight_oldest(const struct virtq *q)
 
 /* ---- taking requests --------------------------------------------------- */
 
+/* What was in flight when another process died: its place in the ring, and its
+ * mark in virtq.track, are taken already. */
+static int take_again(struct virtq *q, struct virtq_chain *c)
+{
+	int got;
+
+	c->head = q->again[q->again_next].head;
+	got = q->ops->retake(q, c);
+	if (got <= 0)
+		return got;
+	flight_begin(q, c->head, 1);
+	q->slot[c->head].again = true;
+	q->again_next++;
+	return 1;
+}
+
+static int take_new(struct virtq *q, struct virtq_chain *c)
+{
+	unsigned step = 0;
+	int got = q->ops->take(q, c, &step);
+
+	if (got <= 0)
+		return got;
+	flight_begin(q, c->head, step);
+	if (q->track)
+		virtq_track_begin(q, c->head);
+	q->avail_next = virtq_after(q, q->avail_next, step);
+	return 1;
+}
+
 int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 {
 	struct virtq_chain c = { .iov = q->iov };
-	unsigned step;
 	int got;
 
 	if (q->broken)
 		return -EPROTO;
 	if (!q->enabled)
 		return 0;
-	got = q->ops->take(q, &c, &step);
+	got = q->again_next < q->again_count ? take_again(q, &c)
+					     : take_new(q, &c);
 	if (got <= 0)
 		return got;
 	if (q->armed)
 		q->ops->disarm(q);
 	q->armed = false;
-	flight_begin(q, c.head, step);
-	q->avail_next = virtq_after(q, q->avail_next, step);
 	*chain = c;
 	return 1;
 }
@@ -208,8 +238,14 @@ void virtq_undo(struct virtq *q, const struct virtq_chain *chain)
 	    !virtq_in_flight(q, chain->head))
 		return;
 	flight_end(q, chain->head);
-	q->avail_next = virtq_after(q, q->avail_next,
-				    q->cycle - q->slot[chain->head].step);
+	if (q->slot[chain->head].again) {
+		q->again_next--;
+	} else {
+		if (q->track)
+			virtq_track_undo(q, chain->head);
+		q->avail_next = virtq_after(
+			q, q->avail_next, q->cycle - q->slot[chain->head].step);
+	}
 	if (q->has.in_order)
 		q->order_next = (uint16_t)((q->order_next ? q->order_next
 							  : q->at.size) -
@@ -229,9 +265,9 @@ bool virtq_wait(struct virtq *q)
 /* ---- giving back ------------------------------------------------------- */
 
 /* struct batch - used entries that are not published yet: @count up to before
- * @at; the first has @written */
+ * @at; the first has @written; @last is the head added last, if tracked */
 struct batch {
-	uint16_t at;
+	uint16_t at, last;
 	unsigned count;
 	uint32_t written;
 };
@@ -241,6 +277,11 @@ static void batch_add(struct virtq *q, struct batch *b, uint16_t head,
 {
 	unsigned step = q->slot[head].step;
 
+	if (q->track) {
+		virtq_track_giving(q, head);
+		q->slot[head].before = b->last;
+		b->last = head;
+	}
 	q->ops->fill(q, b->at, head, written);
 	if (!b->count++)
 		b->written = written;
@@ -263,6 +304,18 @@ static void batch_in_order(struct virtq *q, struct batch *b, uint16_t head,
 	}
 }
 
+/* The batch is published: nothing of it is in flight any more. */
+static void batch_tracked(struct virtq *q, const struct batch *b)
+{
+	uint16_t head = b->last;
+
+	for (unsigned i = 0; i < b->count; i++) {
+		virtq_track_undo(q, head);
+		head = q->slot[head].before;
+	}
+	virtq_track_used(q, b->at);
+}
+
 void virtq_push_all(struct virtq *q, const struct virtq_used *used,
 		    unsigned count)
 {
@@ -283,6 +336,8 @@ void virtq_push_all(struct virtq *q, const struct virtq_used *used,
 		return;
 	q->ops->publish(q, b.written, b.at);
 	q->used_next = b.at;
+	if (q->track)
+		batch_tracked(q, &b);
 }
 
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written)

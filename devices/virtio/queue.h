@@ -73,11 +73,13 @@ struct virtq_features {
  * @written: for virtq_push(), while held back
  * @step: positions that its chain takes in the ring
  * @done: pushed and held back (in order only)
+ * @again: was in flight when another process died (queue-track.h)
+ * @before: while given back in a batch: the one before it
  */
 struct virtq_slot {
 	uint32_t written;
-	uint16_t step;
-	bool done;
+	uint16_t step, before;
+	bool done, again;
 };
 
 /**
@@ -101,6 +103,9 @@ struct virtq_slot {
  * @order: heads in flight as they were popped (in order only); a ring of
  *	virtq_layout.size; @order_next is where the next one goes
  * @iov: I/O vectors of the chain popped last, @size_max of them
+ * @track: where heads in flight are remembered, or NULL; @track_counter: the
+ *	next one's number; @again: @again_count requests to be taken first,
+ *	before @again_next they were (queue-track.h)
  */
 struct virtq {
 	const struct guest_ram *ram;
@@ -119,6 +124,10 @@ struct virtq {
 	struct virtq_slot *slot;
 	uint16_t *order, order_next;
 	struct iovec *iov;
+	struct track_region *track;
+	uint64_t track_counter;
+	struct virtq_again *again;
+	unsigned again_count, again_next;
 };
 
 /**

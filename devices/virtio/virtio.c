@@ -13,6 +13,8 @@
 #include "vmm/base/check.h"
 #include "vmm/base/log.h"
 
+#include "devices/virtio/queue-track.h"
+
 #define COMMON_FEATURES                                                     \
 	(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | \
 	 VIRTIO_F_RING_RESET | VIRTIO_F_RING_PACKED)
@@ -140,7 +142,7 @@ void virtio_kick(struct virtio_device *vd, unsigned queue)
 		return;
 }
 
-static void process(struct virtio_device *vd, unsigned queue)
+void virtio_process(struct virtio_device *vd, unsigned queue)
 {
 	virtio_queue_lock(vd, queue);
 	if (running(vd) && atomic_load(&vd->queue[queue].started))
@@ -155,7 +157,7 @@ static void kicked(void *opaque, uint32_t events)
 
 	(void)events;
 	if (read(q->kick.fd, &count, sizeof(count)) == sizeof(count))
-		process(q->vd, q->index);
+		virtio_process(q->vd, q->index);
 }
 
 static size_t iov_copy(const struct iovec *iov, unsigned count, size_t offset,
@@ -410,6 +412,44 @@ void virtio_queue_disable(struct virtio_queue *q)
 {
 	queue_stop(q);
 	ring_enter(q);
+	virtq_reset(&q->ring);
+	ring_leave(q);
+}
+
+static int enable_at(struct virtio_queue *q, uint32_t base,
+		     struct track_region *track)
+{
+	int err =
+		virtq_enable(&q->ring, &q->reg, ring_features(q->vd->features));
+
+	if (!err)
+		err = virtq_base_set(&q->ring, base);
+	if (!err && track)
+		err = virtq_track(&q->ring, track);
+	if (err && q->ring.enabled)
+		virtq_reset(&q->ring);
+	return err;
+}
+
+int virtio_queue_enable_at(struct virtio_queue *q, uint32_t base,
+			   struct track_region *track)
+{
+	int err;
+
+	ring_enter(q);
+	err = enable_at(q, base, track);
+	ring_leave(q);
+	if (!err)
+		queue_start(q);
+	return err;
+}
+
+void virtio_queue_disable_at(struct virtio_queue *q, uint32_t *base)
+{
+	queue_stop(q);
+	ring_enter(q);
+	if (q->ring.enabled)
+		*base = virtq_base_get(&q->ring);
 	virtq_reset(&q->ring);
 	ring_leave(q);
 }

@@ -76,6 +76,7 @@ enum virtio_id {
 };
 
 struct virtio_device;
+struct track_region;
 
 /**
  * struct virtio_class - what a device does; struct device_class.data
@@ -360,11 +361,30 @@ void virtio_queue_reset(struct virtio_queue *q);
 /** virtio_queue_disable - stop the queue; its registers stay */
 void virtio_queue_disable(struct virtio_queue *q);
 
+/**
+ * virtio_queue_enable_at - virtio_queue_enable() in the middle of the ring
+ * @base: as in virtq_base_set()
+ * @track: memory of requests in flight for virtq_track(), or NULL
+ *
+ * Return: 0, or -errno of virtq_enable(), virtq_base_set() or virtq_track();
+ * then the queue is not enabled.
+ */
+int virtio_queue_enable_at(struct virtio_queue *q, uint32_t base,
+			   struct track_region *track);
+
+/** virtio_queue_disable_at - virtio_queue_disable(); @base: where an enabled
+ * queue was */
+void virtio_queue_disable_at(struct virtio_queue *q, uint32_t *base);
+
 /** virtio_vector_changed - what transport.call_fd() answers for @q may have */
 void virtio_vector_changed(struct virtio_queue *q);
 
 /** virtio_notify - the notification register was written with @queue */
 void virtio_notify(struct virtio_device *vd, uint64_t queue);
+
+/** virtio_process - let the device work on @queue, for a transport that
+ * watches kicks of its own; the queue's event loop, no lock held */
+void virtio_process(struct virtio_device *vd, unsigned queue);
 
 /** virtio_config_read, virtio_config_write - access the device's
  * configuration; what is outside reads as zero and drops writes */
