@@ -1,0 +1,1011 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: the vhost-user front end against the back end, over a socket pair
+ *
+ * The back end serves a toy device on a thread of its own; the test is the
+ * front end's VMM and the guest's driver at once. The toy holds requests until
+ * it is told to finish them, and forgets what it holds when it is stopped: to
+ * the memory of requests in flight that looks like a death.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+
+#include "devices/vhost/backend.h"
+#include "devices/vhost/frontend.h"
+#include "devices/virtio/queue-track.h"
+#include "tests/unit/suite.h"
+
+#define QUEUES 2
+#define SIZE   16
+#define RAM_AT 0x40000000ULL
+#define RAM_SZ MIB(1)
+#define WANT                                                               \
+	(VU_P_MQ | VU_P_REPLY_ACK | VU_P_BACKEND_REQ | VU_P_CONFIG |       \
+	 VU_P_INFLIGHT_SHMFD | VU_P_RESET_DEVICE | VU_P_CONFIG_MEM_SLOTS | \
+	 VU_P_STATUS)
+
+/* ---- the toy ------------------------------------------------------------ */
+
+/**
+ * struct toy - a device that adds one to each byte of a request
+ * @hold: requests are not finished until it is cleared (and a kick comes)
+ * @held, @held_count: those, by queue
+ * @seen: first bytes of requests, as they were taken
+ */
+struct toy {
+	struct virtio_device vd;
+	atomic_bool hold;
+	struct virtq_chain held[QUEUES][SIZE];
+	struct iovec iov[QUEUES][SIZE][2];
+	unsigned held_count[QUEUES];
+	uint8_t seen[64];
+	atomic_uint seen_count;
+	uint8_t config[8];
+};
+
+static struct toy *to_toy(struct virtio_device *vd)
+{
+	return container_of(vd, struct toy, vd);
+}
+
+static void finish(struct toy *toy, unsigned queue, struct virtq_chain *c)
+{
+	uint8_t byte = 0;
+
+	iov_read(c->iov, c->out_count, 0, &byte, 1);
+	byte++;
+	iov_write(c->iov + c->out_count, c->in_count, 0, &byte, 1);
+	virtio_push(&toy->vd, queue, c, 1);
+}
+
+static void toy_notify(struct virtio_device *vd, unsigned queue)
+{
+	struct toy *toy = to_toy(vd);
+	struct virtq_chain c;
+	unsigned taken = 0;
+
+	while (virtio_more(vd, queue, &taken) && virtio_pop(vd, queue, &c)) {
+		unsigned at = toy->held_count[queue]++;
+		uint8_t byte = 0;
+
+		ck_assert_uint_lt(at, SIZE);
+		ck_assert_uint_le(c.out_count + c.in_count, 2);
+		memcpy(toy->iov[queue][at], c.iov,
+		       (c.out_count + c.in_count) * sizeof(*c.iov));
+		c.iov = toy->iov[queue][at];
+		toy->held[queue][at] = c;
+		iov_read(c.iov, c.out_count, 0, &byte, 1);
+		toy->seen[atomic_fetch_add(&toy->seen_count, 1) % 64] = byte;
+	}
+	/* Last come, first served: out of order. */
+	while (!toy->hold && toy->held_count[queue])
+		finish(toy, queue, &toy->held[queue][--toy->held_count[queue]]);
+	virtio_done(vd, queue);
+}
+
+static void toy_stop(struct virtio_device *vd, unsigned queue)
+{
+	to_toy(vd)->held_count[queue] = 0;
+}
+
+static void toy_get_config(struct virtio_device *vd, uint8_t *config)
+{
+	memcpy(config, to_toy(vd)->config, 8);
+}
+
+static void toy_set_config(struct virtio_device *vd, unsigned offset,
+			   const uint8_t *data, unsigned len)
+{
+	memcpy(to_toy(vd)->config + offset, data, len);
+}
+
+static uint64_t toy_features(struct virtio_device *vd)
+{
+	(void)vd;
+	return 5;
+}
+
+static const struct virtio_class toy_virtio = {
+	.id = VIRTIO_ID_RNG,
+	.queue_count = QUEUES,
+	.queue_size = SIZE,
+	.config_bytes = 8,
+	.get_features = toy_features,
+	.get_config = toy_get_config,
+	.set_config = toy_set_config,
+	.notify = toy_notify,
+	.stop = toy_stop,
+};
+
+static const struct device_class toy_class = {
+	.name = "toy",
+	.size_bytes = sizeof(struct toy),
+	.data = &toy_virtio,
+	VIRTIO_DEVICE_CLASS,
+};
+
+/* ---- the back end's process --------------------------------------------- */
+
+static struct guest_ram their_ram;
+static struct vm_config config;
+static struct device_env env;
+static struct device *dev;
+static struct toy *toy;
+static pthread_t thread;
+static struct event_source attach_source;
+static atomic_int attach_fd;
+static atomic_uint ends; /* front ends that have gone */
+
+static void ended(void *unused)
+{
+	(void)unused;
+	ends++;
+}
+
+static void *serve(void *unused)
+{
+	(void)unused;
+	event_loop_run(env.loop);
+	return NULL;
+}
+
+static void attach_ready(void *opaque, uint32_t events)
+{
+	uint64_t count;
+
+	(void)opaque;
+	(void)events;
+	ck_assert_int_eq(read(attach_source.fd, &count, 8), 8);
+	ck_assert_int_eq(vhost_backend_attach(dev, attach_fd, NULL), 0);
+}
+
+static void server_open(void)
+{
+	struct diag d = DIAG_INIT;
+
+	ram_init(&their_ram);
+	env = (struct device_env){ .ram = &their_ram,
+				   .loop = event_loop_new(&d),
+				   .config = &config,
+				   .transport = &virtio_vhost_user };
+	ck_assert_int_eq(
+		device_new(&dev, &toy_class, "_toy", NULL, &env, NULL, &d), 0);
+	dev->cls->reset(dev);
+	ends = 0;
+	vhost_backend_on_end(dev, ended, NULL);
+	toy = container_of(dev, struct toy, vd.dev);
+	attach_source = (struct event_source){ eventfd(0, EFD_CLOEXEC),
+					       attach_ready, NULL };
+	ck_assert_int_eq(event_add(env.loop, &attach_source, EPOLLIN), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, serve, NULL), 0);
+}
+
+static void server_close(void)
+{
+	event_loop_stop(env.loop);
+	pthread_join(thread, NULL);
+	event_del(env.loop, &attach_source);
+	close(attach_source.fd);
+	device_free(dev);
+	ck_assert_uint_eq(their_ram.region_count, 0);
+	event_loop_free(env.loop);
+	ram_release(&their_ram);
+}
+
+/* ---- our VMM and driver ------------------------------------------------- */
+
+static struct guest_ram ram;
+static struct vhost_frontend vf;
+static struct diag d;
+static int kick[QUEUES], call[QUEUES];
+static uint16_t avail[QUEUES], used[QUEUES];
+
+static uint8_t *ring(unsigned q)
+{
+	return ram.region[0].host + q * 0x10000;
+}
+
+static uint8_t *ring_avail(unsigned q)
+{
+	return ring(q) + 0x1000;
+}
+
+static uint8_t *ring_used(unsigned q)
+{
+	return ring(q) + 0x2000;
+}
+
+static uint8_t *buffer(unsigned q, unsigned slot)
+{
+	return ring(q) + 0x3000 + slot * 16;
+}
+
+/* A connected socket whose other end the back end serves. */
+static int connect_raw(void)
+{
+	uint64_t one = 1;
+	int fds[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	attach_fd = fds[1];
+	ck_assert_int_eq(write(attach_source.fd, &one, 8), 8);
+	return fds[0];
+}
+
+static void ok(int err)
+{
+	char why[512];
+
+	ck_assert_msg(!err, "%s", diag_format(&d, why, sizeof(why)));
+}
+
+static void greet(void)
+{
+	ok(vhost_frontend_greet(&vf, connect_raw(), WANT, &d));
+}
+
+static void start_ring(unsigned q, uint32_t base)
+{
+	const struct vhost_ring r = { .size = SIZE,
+				      .base = base,
+				      .desc = ring(q),
+				      .avail = ring_avail(q),
+				      .used = ring_used(q),
+				      .kick = kick[q],
+				      .call = call[q] };
+
+	ok(vhost_frontend_start(&vf, q, &r, &d));
+}
+
+static void negotiate(void)
+{
+	greet();
+	ok(vhost_frontend_features(
+		&vf, VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC, &d));
+	ok(vhost_frontend_inflight(&vf, QUEUES, SIZE, &d));
+	ok(vhost_frontend_memory(&vf, &ram, &d));
+}
+
+static void begin(void)
+{
+	const struct ram_options shared = { .shared = true };
+
+	d = DIAG_INIT;
+	server_open();
+	ram_init(&ram);
+	ok(ram_add(&ram, GPA(RAM_AT), RAM_SZ, &shared, &d));
+	vhost_frontend_init(&vf, "--toy", "(a pair)");
+	for (unsigned q = 0; q < QUEUES; q++) {
+		kick[q] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		call[q] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		avail[q] = used[q] = 0;
+	}
+}
+
+static void end(void)
+{
+	vhost_frontend_release(&vf);
+	server_close();
+	for (unsigned q = 0; q < QUEUES; q++) {
+		close(kick[q]);
+		close(call[q]);
+	}
+	ram_release(&ram);
+}
+
+static void ring_kick(unsigned q)
+{
+	uint64_t one = 1;
+
+	ck_assert_int_eq(write(kick[q], &one, 8), 8);
+}
+
+/* A request of one byte in, one byte out, in descriptors 2 * slot and on. */
+static void add(unsigned q, unsigned slot, uint8_t byte)
+{
+	uint64_t at = RAM_AT + (uint64_t)(buffer(q, slot) - ram.region[0].host);
+	uint8_t *desc = ring(q) + 2 * slot * 16;
+	uint16_t *idx = (uint16_t *)(void *)(ring_avail(q) + 2);
+
+	buffer(q, slot)[0] = byte;
+	buffer(q, slot)[1] = 0;
+	put_le64(desc, at);
+	put_le32(desc + 8, 1);
+	put_le16(desc + 12, 1);
+	put_le16(desc + 14, (uint16_t)(2 * slot + 1));
+	put_le64(desc + 16, at + 1);
+	put_le32(desc + 24, 1);
+	put_le16(desc + 28, 2);
+	put_le16(ring_avail(q) + 4 + 2 * (avail[q] % SIZE),
+		 (uint16_t)(2 * slot));
+	__atomic_store_n(idx, ++avail[q], __ATOMIC_RELEASE);
+}
+
+static uint16_t used_idx(unsigned q)
+{
+	return __atomic_load_n((uint16_t *)(void *)(ring_used(q) + 2),
+			       __ATOMIC_ACQUIRE);
+}
+
+static void until_used(unsigned q, uint16_t want)
+{
+	for (unsigned i = 0; i < 5000 && used_idx(q) != want; i++)
+		usleep(1000);
+	ck_assert_uint_eq(used_idx(q), want);
+}
+
+static void until_seen(unsigned want)
+{
+	for (unsigned i = 0; i < 5000 && toy->seen_count < want; i++)
+		usleep(1000);
+	ck_assert_uint_eq(toy->seen_count, want);
+}
+
+static void until_ended(unsigned want)
+{
+	for (unsigned n = 0; n < 5000 && ends < want; n++)
+		usleep(1000);
+	ck_assert_uint_ge(ends, want);
+}
+
+static bool called(unsigned q, int timeout_ms)
+{
+	struct pollfd p = { .fd = call[q], .events = POLLIN };
+	uint64_t count;
+
+	return poll(&p, 1, timeout_ms) == 1 && read(call[q], &count, 8) == 8;
+}
+
+/* One request from the beginning to its end. */
+static void round_trip(unsigned q, unsigned slot, uint8_t byte)
+{
+	while (called(q, 0))
+		;
+	add(q, slot, byte);
+	ring_kick(q);
+	until_used(q, avail[q]);
+	ck_assert_uint_eq(buffer(q, slot)[1], (uint8_t)(byte + 1));
+	ck_assert(called(q, 5000));
+}
+
+/* ---- what works --------------------------------------------------------- */
+
+START_TEST(greeting)
+{
+	begin();
+	greet();
+	ck_assert_uint_eq(vf.protocol, WANT);
+	ck_assert_uint_eq(vf.queues_max, QUEUES);
+	ck_assert_uint_eq(vf.slots_max, RAM_REGIONS_MAX);
+	ck_assert_uint_eq(vf.features & 0xff, 5);
+	ck_assert(vf.features & VIRTIO_F_VERSION_1);
+	ck_assert(!(vf.features & VIRTIO_F_ACCESS_PLATFORM));
+	end();
+}
+END_TEST
+
+START_TEST(requests)
+{
+	begin();
+	negotiate();
+	for (unsigned q = 0; q < QUEUES; q++)
+		start_ring(q, 0);
+	for (unsigned i = 0; i < 100; i++)
+		round_trip(i % QUEUES, i % 8, (uint8_t)(i * 3));
+	end();
+}
+END_TEST
+
+/* What was made available before the ring started is not forgotten. */
+START_TEST(requests_before_start)
+{
+	begin();
+	negotiate();
+	add(0, 0, 7);
+	start_ring(0, 0);
+	until_used(0, 1);
+	ck_assert(called(0, 5000));
+	end();
+}
+END_TEST
+
+START_TEST(stop_and_go_on)
+{
+	uint32_t base = 99;
+
+	begin();
+	negotiate();
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	round_trip(0, 1, 2);
+	ok(vhost_frontend_stop(&vf, 0, &base, &d));
+	ck_assert_uint_eq(base, 2);
+	add(0, 2, 3);
+	ring_kick(0);
+	usleep(20000);
+	ck_assert_uint_eq(used_idx(0), 2);
+	start_ring(0, base);
+	until_used(0, 3);
+	round_trip(0, 3, 4);
+	/* Disabled, then enabled: no position is told. */
+	ok(vhost_frontend_enable(&vf, 0, false, &d));
+	add(0, 4, 5);
+	ring_kick(0);
+	usleep(20000);
+	ck_assert_uint_eq(used_idx(0), 4);
+	ok(vhost_frontend_enable(&vf, 0, true, &d));
+	until_used(0, 5);
+	end();
+}
+END_TEST
+
+/* More memory while rings run: nothing stops for good. */
+START_TEST(memory_while_running)
+{
+	const struct ram_options shared = { .shared = true };
+	struct vu_msg msg = { .header = { VU_REM_MEM_REG, VU_VERSION,
+					  sizeof(msg.one) } };
+
+	begin();
+	negotiate();
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	ok(ram_add(&ram, GPA(RAM_AT + GIB(1)), 0x10000, &shared, &d));
+	ok(vhost_frontend_memory(&vf, &ram, &d));
+	round_trip(0, 1, 2);
+	msg.one.region = (struct vu_region){
+		.gpa = RAM_AT + GIB(1),
+		.size_bytes = 0x10000,
+		.user = (uintptr_t)ram.region[1].host,
+	};
+	ck_assert_int_eq(vu_send(vf.fd, &msg.header, msg.bytes, NULL, 0), 0);
+	round_trip(0, 2, 3);
+	/* Without its memory the ring stands still, and is not lost. */
+	ok(vhost_frontend_call(&vf, 0, call[0], &d));
+	end();
+}
+END_TEST
+
+START_TEST(other_call)
+{
+	int other = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	begin();
+	negotiate();
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	ok(vhost_frontend_call(&vf, 0, -1, &d));
+	add(0, 1, 1);
+	ring_kick(0);
+	until_used(0, 2);
+	ck_assert(!called(0, 20));
+	close(call[0]);
+	call[0] = other;
+	ok(vhost_frontend_call(&vf, 0, other, &d));
+	round_trip(0, 2, 1);
+	end();
+}
+END_TEST
+
+START_TEST(configuration)
+{
+	uint8_t got[60] = { 0 }, wrote[2] = { 0xaa, 0xbb };
+	bool changed = false;
+	struct pollfd p;
+
+	begin();
+	memcpy(toy->config, "12345678", 8);
+	negotiate();
+	ok(vhost_frontend_config(&vf, got, sizeof(got), &d));
+	ck_assert_mem_eq(got, "12345678\0\0", 10);
+	ok(vhost_frontend_set_config(&vf, 3, wrote, 2, &d));
+	ok(vhost_frontend_config(&vf, got, 8, &d));
+	ck_assert_mem_eq(got,
+			 "123\xaa\xbb"
+			 "678",
+			 8);
+	/* Beyond the device's configuration: nothing is written. */
+	ok(vhost_frontend_set_config(&vf, 7, wrote, 2, &d));
+	start_ring(0, 0);
+	virtio_config_changed(&toy->vd);
+	p = (struct pollfd){ .fd = vf.request, .events = POLLIN };
+	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ok(vhost_frontend_poll(&vf, &changed, &d));
+	ck_assert(changed);
+	end();
+}
+END_TEST
+
+START_TEST(status_and_reset)
+{
+	begin();
+	negotiate();
+	ok(vhost_frontend_status(&vf, 15, &d));
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	if (_i)
+		ok(vhost_frontend_status(&vf, 0, &d));
+	else
+		ok(vhost_frontend_reset(&vf, &d));
+	add(0, 1, 1);
+	ring_kick(0);
+	usleep(20000);
+	ck_assert_uint_eq(used_idx(0), 1);
+	/* Everything anew. */
+	memset(ring(0), 0, 0x4000);
+	avail[0] = 0;
+	ok(vhost_frontend_features(&vf, VIRTIO_F_VERSION_1, &d));
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	end();
+}
+END_TEST
+
+/* ---- back ends and front ends that go ----------------------------------- */
+
+START_TEST(front_end_comes_again)
+{
+	begin();
+	for (unsigned i = 0; i < 3; i++) {
+		negotiate();
+		start_ring(0, avail[0]);
+		round_trip(0, i, 1);
+		vhost_frontend_release(&vf);
+		until_ended(i + 1);
+	}
+	end();
+}
+END_TEST
+
+static void wait_gone(void)
+{
+	unsigned before = ends;
+
+	vhost_frontend_close(&vf);
+	until_ended(before + 1);
+}
+
+/* None lost, none done twice, in the old order. */
+START_TEST(replay)
+{
+	begin();
+	negotiate();
+	ck_assert_int_ge(vf.inflight_fd, 0);
+	start_ring(0, 0);
+	round_trip(0, 0, 100); /* given back before the end */
+	toy->hold = true;
+	for (unsigned i = 1; i < 5; i++)
+		add(0, 8 - i, (uint8_t)i);
+	ring_kick(0);
+	until_seen(5);
+	wait_gone();
+	ck_assert_uint_eq(used_idx(0), 1);
+	toy->hold = false;
+	toy->seen_count = 0;
+	/* One more comes while nobody is there. */
+	add(0, 1, 50);
+	negotiate();
+	start_ring(0, used_idx(0));
+	until_used(0, 6);
+	ck_assert(called(0, 5000));
+	ck_assert_uint_eq(toy->seen_count, 5);
+	ck_assert_mem_eq(toy->seen, "\1\2\3\4\62", 5);
+	for (unsigned i = 1; i < 5; i++)
+		ck_assert_uint_eq(buffer(0, 8 - i)[1], i + 1);
+	round_trip(0, 3, 9);
+	end();
+}
+END_TEST
+
+/* Death after the used index moved, before the marks were removed: what the
+ * dead one gave back is not done again. */
+START_TEST(replay_not_twice)
+{
+	struct track_region *r;
+	size_t bytes;
+
+	begin();
+	negotiate();
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	round_trip(0, 1, 2);
+	wait_gone();
+	bytes = vf.inflight.mmap_size_bytes;
+	r = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 vf.inflight_fd, 0);
+	ck_assert_ptr_ne(r, MAP_FAILED);
+	ck_assert_uint_eq(r->version, TRACK_VERSION);
+	ck_assert_uint_eq(r->used_idx, 2);
+	ck_assert_uint_eq(r->last_batch_head, 2);
+	r->head[2].inflight = 1;
+	r->used_idx = 1;
+	toy->seen_count = 0;
+	negotiate();
+	start_ring(0, 2);
+	round_trip(0, 2, 3);
+	ck_assert_uint_eq(toy->seen_count, 1);
+	ck_assert_uint_eq(r->head[2].inflight, 0);
+	munmap(r, bytes);
+	end();
+}
+END_TEST
+
+/* The memory of requests in flight is anybody's: nothing bad follows. */
+START_TEST(replay_hostile)
+{
+	struct track_region *r;
+	uint32_t base;
+	size_t bytes;
+
+	begin();
+	negotiate();
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	wait_gone();
+	bytes = vf.inflight.mmap_size_bytes;
+	r = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 vf.inflight_fd, 0);
+	switch (_i) {
+	case 0:
+		r->version = 77;
+		break;
+	case 1:
+		r->desc_num = 3;
+		break;
+	case 2:
+		r->last_batch_head = 0xfff0;
+		r->used_idx = 0x8000;
+		break;
+	case 3: /* a list that is a circle */
+		r->used_idx = 0x8000;
+		r->head[0].next = 0;
+		break;
+	default: /* everything in flight, and never available */
+		memset(r, 1, bytes);
+		r->version = TRACK_VERSION;
+		r->desc_num = SIZE;
+		r->last_batch_head = 0;
+	}
+	negotiate();
+	if (_i < 2) {
+		const struct vhost_ring bad = { .size = SIZE,
+						.base = 1,
+						.desc = ring(0),
+						.avail = ring_avail(0),
+						.used = ring_used(0),
+						.kick = kick[0],
+						.call = call[0] };
+
+		ck_assert_int_eq(vhost_frontend_start(&vf, 0, &bad, &d), -EIO);
+	} else {
+		start_ring(0, 1);
+		usleep(20000);
+	}
+	d = DIAG_INIT;
+	ok(vhost_frontend_stop(&vf, 0, &base, &d));
+	munmap(r, bytes);
+	end();
+}
+END_TEST
+
+/* ---- class (p): a hostile front end ------------------------------------- */
+
+/* @arg: by request; @dead: the connection ends where the request has no
+ * REPLY_ACK, or its reply cannot say no */
+static const struct hostile {
+	const char *what;
+	uint32_t request, size;
+	uint64_t arg[5];
+	int fds; /* memfds; -1: an eventfd */
+	bool dead;
+} hostile[] = {
+	{ "unknown request", 99, 8, { 0 }, 0, false },
+	{ "request 0", 0, 0, { 0 }, 0, false },
+	{ "log", 6, 8, { 0 }, 1, false },
+	{ "features not offered", VU_SET_FEATURES, 8, { ~0ULL }, 0, false },
+	{ "legacy", VU_SET_FEATURES, 8, { 0 }, 0, false },
+	{ "IOMMU", VU_SET_FEATURES, 8, { 3ULL << 32 }, 0, false },
+	{ "protocol", VU_SET_PROTOCOL_FEATURES, 8, { ~0ULL }, 0, false },
+	{ "9 regions", VU_SET_MEM_TABLE, 8, { 9 }, 0, false },
+	{ "regions without fds", VU_SET_MEM_TABLE, 40, { 1 }, 0, false },
+	{ "regions cut short", VU_SET_MEM_TABLE, 8, { 1 }, 1, false },
+	{ "no memory", VU_SET_MEM_TABLE, 40, { 1, 0, 0, 0, 0 }, 1, false },
+	{ "memory wraps",
+	  VU_SET_MEM_TABLE,
+	  40,
+	  { 1, ~0ULL, 0x1000, 0, 0 },
+	  1,
+	  false },
+	{ "user wraps",
+	  VU_SET_MEM_TABLE,
+	  40,
+	  { 1, 0, 0x1000, ~0ULL, 0 },
+	  1,
+	  false },
+	{ "offset wraps",
+	  VU_SET_MEM_TABLE,
+	  40,
+	  { 1, 0, 0x1000, 0, ~0ULL },
+	  1,
+	  false },
+	{ "file too short",
+	  VU_SET_MEM_TABLE,
+	  40,
+	  { 1, 0, 0x2001, 0, 0 },
+	  1,
+	  false },
+	{ "memory is an eventfd",
+	  VU_SET_MEM_TABLE,
+	  40,
+	  { 1, 0, 0x1000, 0, 0 },
+	  -1,
+	  false },
+	{ "overlap",
+	  VU_ADD_MEM_REG,
+	  40,
+	  { 0, RAM_AT + 0xff000, 0x2000, 0, 0 },
+	  1,
+	  false },
+	{ "remove what is not", VU_REM_MEM_REG, 40, { 0, 5, 6, 7 }, 0, false },
+	{ "ring 2", VU_SET_VRING_NUM, 8, { 2 | 16ULL << 32 }, 0, false },
+	{ "ring -1", VU_SET_VRING_NUM, 8, { ~0ULL }, 0, false },
+	{ "size 0", VU_SET_VRING_NUM, 8, { 1 }, 0, false },
+	{ "size 17", VU_SET_VRING_NUM, 8, { 1 | 17ULL << 32 }, 0, false },
+	{ "size 65552", VU_SET_VRING_NUM, 8, { 1 | 65552ULL << 32 }, 0, false },
+	{ "resize running", VU_SET_VRING_NUM, 8, { 8ULL << 32 }, 0, false },
+	{ "move running", VU_SET_VRING_ADDR, 40, { 0, 1, 2, 3, 4 }, 0, false },
+	{ "address of ring 5", VU_SET_VRING_ADDR, 40, { 5 }, 0, false },
+	{ "base running", VU_SET_VRING_BASE, 8, { 8ULL << 32 }, 0, false },
+	{ "base of ring 9", VU_SET_VRING_BASE, 8, { 9 }, 0, false },
+	{ "get base of ring 9", VU_GET_VRING_BASE, 8, { 9 }, 0, true },
+	{ "kick of ring 255", VU_SET_VRING_KICK, 8, { 255 }, -1, false },
+	{ "kick is a file", VU_SET_VRING_KICK, 8, { 1 }, 1, false },
+	{ "kick missing", VU_SET_VRING_KICK, 8, { 1 }, 0, false },
+	{ "kick by polling", VU_SET_VRING_KICK, 8, { 0x101 }, 0, false },
+	{ "kick and none", VU_SET_VRING_KICK, 8, { 0x101 }, -1, false },
+	{ "kick, odd bits", VU_SET_VRING_KICK, 8, { 1ULL << 40 }, -1, false },
+	{ "call is a file", VU_SET_VRING_CALL, 8, { 0 }, 1, false },
+	{ "err is a file", VU_SET_VRING_ERR, 8, { 0 }, 1, false },
+	{ "enable ring 2",
+	  VU_SET_VRING_ENABLE,
+	  8,
+	  { 2 | 1ULL << 32 },
+	  0,
+	  false },
+	{ "requests to a file", VU_SET_BACKEND_REQ_FD, 0, { 0 }, 1, false },
+	{ "config too far",
+	  VU_GET_CONFIG,
+	  12,
+	  { 1ULL << 32 | 256, 0 },
+	  0,
+	  false },
+	{ "set config too far",
+	  VU_SET_CONFIG,
+	  12,
+	  { 1ULL << 32 | 256, 0 },
+	  0,
+	  false },
+	{ "set config, cut", VU_SET_CONFIG, 12, { 8ULL << 32, 0 }, 0, false },
+	{ "inflight, 3 queues",
+	  VU_GET_INFLIGHT_FD,
+	  24,
+	  { 0, 0, 3 | 16 << 16 },
+	  0,
+	  true },
+	{ "inflight, 0 queues",
+	  VU_GET_INFLIGHT_FD,
+	  24,
+	  { 0, 0, 16 << 16 },
+	  0,
+	  true },
+	{ "inflight, running",
+	  VU_SET_INFLIGHT_FD,
+	  24,
+	  { 0x1000, 0, 1 | 16 << 16 },
+	  1,
+	  false },
+};
+
+static void send_hostile(const struct hostile *h, bool ack)
+{
+	struct vu_header head = { h->request,
+				  VU_VERSION | (ack ? VU_NEED_REPLY : 0),
+				  h->size };
+	int fd = -1;
+
+	if (h->fds > 0) {
+		fd = memfd_create("hostile", MFD_CLOEXEC);
+		ck_assert_int_eq(ftruncate(fd, 0x2000), 0);
+	} else if (h->fds < 0) {
+		fd = eventfd(0, EFD_CLOEXEC);
+	}
+	ck_assert_int_eq(vu_send(vf.fd, &head, h->arg, &fd, fd >= 0), 0);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* What comes back: the payload, 1 if there is none, or -1: the connection has
+ * ended. */
+static int64_t verdict(void)
+{
+	struct pollfd p = { .fd = vf.fd, .events = POLLIN };
+	uint8_t raw[12 + VU_PAYLOAD_MAX];
+	ssize_t got;
+
+	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	got = recv(vf.fd, raw, sizeof(raw), 0);
+	if (got <= 0)
+		return -1;
+	ck_assert_int_ge(got, 12);
+	return got >= 20 ? (int64_t)get_le64(raw + 12) : 1;
+}
+
+START_TEST(hostile_front_end)
+{
+	const struct hostile *h = &hostile[_i / 2];
+	bool ack = _i % 2;
+	int64_t got;
+
+	begin();
+	negotiate();
+	/* Features cannot change while a ring runs: that is another error. */
+	if (h->request != VU_SET_FEATURES) {
+		start_ring(0, 0);
+		round_trip(0, 0, 1);
+	}
+	send_hostile(h, ack);
+	got = h->request == VU_GET_CONFIG || ack || h->dead ? verdict() : -1;
+	if (h->dead)
+		ck_assert_msg(got == -1, "%s", h->what);
+	else
+		ck_assert_msg(
+			got == (ack || h->request == VU_GET_CONFIG ? 1 : -1),
+			"%s: %lld", h->what, (long long)got);
+	/* It still serves, this front end or the next one. */
+	vhost_frontend_release(&vf);
+	d = DIAG_INIT;
+	until_ended(1);
+	memset(ring(0), 0, 0x4000);
+	avail[0] = 0;
+	negotiate();
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	end();
+}
+END_TEST
+
+/* A ring that breaks the rules: err is signalled, the device serves on. */
+START_TEST(hostile_ring)
+{
+	int broken = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct vu_header h = { VU_SET_VRING_ERR, VU_VERSION, 8 };
+	struct pollfd p = { .fd = broken, .events = POLLIN };
+	uint64_t zero = 0;
+
+	begin();
+	negotiate();
+	ck_assert_int_eq(vu_send(vf.fd, &h, &zero, &broken, 1), 0);
+	start_ring(0, 0);
+	avail[0] = 1000;
+	add(0, 0, 1);
+	ring_kick(0);
+	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ok(vhost_frontend_reset(&vf, &d));
+	memset(ring(0), 0, 0x4000);
+	avail[0] = 0;
+	ok(vhost_frontend_features(&vf, VIRTIO_F_VERSION_1, &d));
+	start_ring(0, 0);
+	round_trip(0, 0, 1);
+	close(broken);
+	end();
+}
+END_TEST
+
+/* ---- class (p): a hostile back end -------------------------------------- */
+
+/* What a back end may answer to the first question, and what we say. */
+static const struct bad_reply {
+	const char *what;
+	uint32_t request, flags, size;
+	int err;
+} bad_replies[] = {
+	{ "closes", 0, 0, UINT32_MAX, -ECONNRESET },
+	{ "no reply flag", VU_GET_FEATURES, 1, 8, -EPROTO },
+	{ "to another request", VU_GET_STATUS, 5, 8, -EPROTO },
+	{ "unknown request", 200, 5, 8, -EPROTO },
+	{ "short", VU_GET_FEATURES, 5, 4, -EPROTO },
+	{ "long", VU_GET_FEATURES, 5, 12, -EPROTO },
+	{ "huge", VU_GET_FEATURES, 5, 1u << 31, -EPROTO },
+	{ "version", VU_GET_FEATURES, 6, 8, -EPROTO },
+};
+
+START_TEST(hostile_back_end)
+{
+	const struct bad_reply *b = &bad_replies[_i];
+	uint8_t raw[12 + 16] = { 0 };
+	const struct vu_header h = { b->request, b->flags, b->size };
+	char why[512];
+	int fds[2];
+
+	d = DIAG_INIT;
+	vhost_frontend_init(&vf, "--fs tag=x", "/run/x.sock");
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	memcpy(raw, &h, sizeof(h));
+	if (b->size == UINT32_MAX)
+		shutdown(fds[1], SHUT_WR);
+	else
+		ck_assert_int_gt(write(fds[1], raw, 12 + MIN(b->size, 16u)), 0);
+	ck_assert_int_eq(vhost_frontend_greet(&vf, fds[0], WANT, &d), b->err);
+	diag_format(&d, why, sizeof(why));
+	ck_assert_ptr_nonnull(strstr(why, "--fs tag=x"));
+	ck_assert_ptr_nonnull(strstr(why, "/run/x.sock"));
+	ck_assert_int_eq(vf.fd, -1);
+	close(fds[1]);
+	vhost_frontend_release(&vf);
+}
+END_TEST
+
+START_TEST(memory_must_be_shared)
+{
+	const struct ram_options plain = { .shared = false };
+	struct guest_ram mine;
+	char why[512];
+
+	begin();
+	greet();
+	ram_init(&mine);
+	ok(ram_add(&mine, GPA(0), 0x10000, &plain, &d));
+	ck_assert_int_eq(vhost_frontend_memory(&vf, &mine, &d), -EINVAL);
+	diag_format(&d, why, sizeof(why));
+	ck_assert_ptr_nonnull(strstr(why, "--memory shared=on"));
+	ram_release(&mine);
+	end();
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("vhost-user");
+	TCase *t = tcase_create("vhost-user");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, greeting);
+	tcase_add_test(t, requests);
+	tcase_add_test(t, requests_before_start);
+	tcase_add_test(t, stop_and_go_on);
+	tcase_add_test(t, memory_while_running);
+	tcase_add_test(t, other_call);
+	tcase_add_test(t, configuration);
+	tcase_add_loop_test(t, status_and_reset, 0, 2);
+	tcase_add_test(t, front_end_comes_again);
+	tcase_add_test(t, replay);
+	tcase_add_test(t, replay_not_twice);
+	tcase_add_loop_test(t, replay_hostile, 0, 5);
+	tcase_add_loop_test(t, hostile_front_end, 0, 2 * ARRAY_SIZE(hostile));
+	tcase_add_test(t, hostile_ring);
+	tcase_add_loop_test(t, hostile_back_end, 0, ARRAY_SIZE(bad_replies));
+	tcase_add_test(t, memory_must_be_shared);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+/* What the back end says of hostile peers is not for the test log. */
+int main(void)
+{
+	log_setup(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_ERROR);
+	return suite_run(suite());
+}
