@@ -41,3 +41,4 @@ obj-$(CONFIG_TPM) += devices/tpm/swtpm.o devices/tpm/tpm-crb.o
 obj-$(CONFIG_VIRTIO_BALLOON) += devices/virtio/balloon.o
 obj-$(CONFIG_VIRTIO_PMEM) += devices/virtio/pmem.o
 obj-$(CONFIG_VIRTIO_RTC) += devices/virtio/rtc.o
+obj-$(CONFIG_VHOST_USER) += devices/virtio/vhost-user.o

@@ -53,6 +53,10 @@ static const struct device_class *const classes[] = {
 #ifdef CONFIG_VIRTIO_VSOCK
 	&virtio_vsock_class,
 #endif
+#ifdef CONFIG_VHOST_USER
+	&virtio_fs_class,
+	&generic_vhost_user_class,
+#endif
 #ifdef CONFIG_PVPANIC
 	&pvpanic_class,
 #endif

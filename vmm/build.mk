@@ -16,3 +16,5 @@ obj-y += vmm/machine.o vmm/machine-run.o vmm/vcpu.o vmm/payload.o
 obj-y += vmm/config-balloon.o
 obj-y += vmm/config-pmem.o vmm/pmem.o
 obj-y += vmm/config-rtc.o
+obj-y += vmm/machine.o vmm/machine-run.o vmm/vcpu.o vmm/payload.o vmm/serve.o
+obj-y += vmm/config-fs.o vmm/config-vhost-user.o

@@ -14,14 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/serve.h"
+
 #define AT(member) offsetof(struct cli, member)
 #define SEEN_MAX   64
 
 /* Cloud Hypervisor's options that are known but not there yet. */
 static const char later_options[] =
-	"api-socket dbus-object-path dbus-service-name "
-	"dbus-system-bus device event-monitor firmware "
-	"fs fw-cfg-config gdb generic-vhost-user host-data igvm ivshmem "
+	"api-socket dbus-object-path dbus-service-name dbus-system-bus device "
+	"event-monitor firmware fw-cfg-config gdb host-data igvm ivshmem "
 	"landlock landlock-rules log-format memory-zone no-shutdown numa "
 	"pci-segment pvmemcontrol restore seccomp user-device vdpa";
 
@@ -34,6 +35,10 @@ const struct cli_verb_doc cli_verbs[CLI_VERBS] = {
 	{ CLI_DOCTOR, "doctor", "doctor [--json]",
 	  "Say what this host offers for virtual machines, what is missing, "
 	  "and what to do about it." },
+	{ CLI_DEVICE, "device",
+	  "device " SERVE_KINDS " --socket PATH [OPTION]...",
+	  "Serve one device to another virtual machine monitor by vhost-user: "
+	  "the front end connects to the socket, again and again." },
 };
 
 const struct cli_exit_doc cli_exits[CLI_EXITS] = {
@@ -74,6 +79,8 @@ static const struct schema_key shell_key = {
 
 static const struct schema_key out_key = { .type = SCHEMA_PATH,
 					   .offset = AT(out) };
+static const struct schema_key socket_key = { .type = SCHEMA_PATH,
+					      .offset = AT(socket) };
 static const struct schema_key json_key = { .type = SCHEMA_FLAG,
 					    .offset = AT(json) };
 static const struct schema_key help_key = { .type = SCHEMA_FLAG,
@@ -110,6 +117,15 @@ static const struct schema_option json_option = {
 	.doc = "doctor: print JSON",
 };
 
+static const struct schema_option socket_option = {
+	.name = "socket",
+	.group = "Commands",
+	ONE(socket_key),
+	.verbs = CLI_SERVE,
+	.doc = "device: where front ends connect to; fd=N: a socket that is "
+	       "open already",
+};
+
 static const struct schema_option help_option = {
 	.name = "help",
 	.letter = 'h',
@@ -141,8 +157,8 @@ static const struct schema_option completion_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&out_option,	 &arch_option, &json_option,	   &help_option,
-	&version_option, &man_option,  &completion_option,
+	&out_option,  &arch_option,    &json_option, &socket_option,
+	&help_option, &version_option, &man_option,  &completion_option,
 };
 
 const struct schema cli_schema = {
@@ -353,6 +369,9 @@ static int take_verb(struct parser *p)
 		if (strcmp(word, cli_verbs[i].word) != 0)
 			continue;
 		p->cli->verb = cli_verbs[i].verb;
+		if (p->cli->verb == CLI_DEVICE && p->argv[0] &&
+		    p->argv[0][0] != '-')
+			p->cli->kind = *p->argv++;
 		return 0;
 	}
 	return diag_fail(p->d, EINVAL,
@@ -391,6 +410,11 @@ static int check_machine(struct cli *cli, const char *arch, struct diag *d)
 		return diag_fail(d, EINVAL,
 				 "--out is missing: which directory shall the "
 				 "tables go to");
+	if (cli->verb == CLI_DEVICE) {
+		ret = serve_check(&cli->config, cli->kind, cli->socket, d);
+		if (ret)
+			return ret;
+	}
 	ret = vm_config_complete(&cli->config, d);
 	return ret ? ret : vm_config_check(&cli->config, arch, d);
 }
@@ -399,7 +423,8 @@ static int finish(struct parser *p, const char *arch)
 {
 	struct cli *cli = p->cli;
 
-	if (cli->verb != CLI_BOOT && cli->verb != CLI_TABLES)
+	if (cli->verb != CLI_BOOT && cli->verb != CLI_TABLES &&
+	    cli->verb != CLI_DEVICE)
 		return 0;
 	if (!cli->arch && !(cli->arch = strdup(arch)))
 		return diag_fail(p->d, ENOMEM, "out of memory");

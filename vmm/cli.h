@@ -5,6 +5,7 @@
  *	spandrel OPTIONS                            boot a machine
  *	spandrel tables --out DIR [OPTIONS]         write its firmware tables
  *	spandrel doctor [--json]                    what this host offers
+ *	spandrel device KIND --socket PATH [OPTIONS]  serve by vhost-user
  *	spandrel --help [OPTION] | --version
  *
  * Options come from two schemas: vm_config_schema and the program's own
@@ -26,6 +27,7 @@ enum cli_verb {
 	CLI_BOOT,
 	CLI_TABLES,
 	CLI_DOCTOR,
+	CLI_DEVICE,
 	CLI_HELP,
 	CLI_VERSION,
 	CLI_MAN,
@@ -34,8 +36,10 @@ enum cli_verb {
 
 /* Masks for schema_option.verbs: verbs that know an option. */
 #define CLI_RUN	    (1u << CLI_BOOT)
+#define CLI_SERVE   (1u << CLI_DEVICE)
 #define CLI_MACHINE (1u << CLI_BOOT | 1u << CLI_TABLES)
-#define CLI_ALL	    (1u << CLI_BOOT | 1u << CLI_TABLES | 1u << CLI_DOCTOR)
+#define CLI_ALL \
+	(1u << CLI_BOOT | 1u << CLI_TABLES | 1u << CLI_DOCTOR | CLI_SERVE)
 
 /** Exit statuses; in --help, the man page and the README */
 enum cli_exit {
@@ -59,7 +63,7 @@ struct cli_verb_doc {
 };
 
 #define CLI_EXITS 4
-#define CLI_VERBS 3
+#define CLI_VERBS 4
 
 /* Every status, every verb that has a help text, and the program's own options
  * (vm_config_schema has the machine's). */
@@ -74,13 +78,16 @@ extern const struct schema cli_schema;
  * @out: directory for the tables
  * @json: doctor prints JSON
  * @shell: --completion
+ * @kind: of device; points into argv
+ * @socket: where it is served
  * @topic: --help TOPIC, an option's name without dashes; NULL: all; points
  *	into argv
  */
 struct cli {
 	enum cli_verb verb;
 	struct vm_config config;
-	char *arch, *out, *shell;
+	char *arch, *out, *shell, *socket;
+	const char *kind;
 	bool json;
 	bool help, version, man; /* fields of the options of that name */
 	const char *topic;

@@ -22,6 +22,8 @@
 #define SINCE		      .since = "0.1"
 #define MACHINE		      .verbs = CLI_MACHINE, SINCE
 #define RUN		      .verbs = CLI_RUN, SINCE
+/* Of a device that `spandrel device` serves, or of any program that stays. */
+#define SERVED .verbs = CLI_MACHINE | CLI_SERVE, SINCE
 
 /* The option makes items: vm_config.@list, a @type each, at most @times. */
 #define ITEMS(member, number, type, times)                         \
@@ -76,5 +78,19 @@ extern const struct schema_option vsock_option;
 
 /** check_vsock - what the table cannot say of --vsock; 0 or -EINVAL */
 int check_vsock(const struct vm_config *c, struct diag *d);
+
+/** fs_option, generic_vhost_user_option - config-fs.c, config-vhost-user.c */
+extern const struct schema_option fs_option, generic_vhost_user_option;
+
+/** check_fs, check_generic_vhost_user - the rules of --fs and
+ * --generic-vhost-user; 0 or -EINVAL */
+int check_fs(const struct vm_config *c, struct diag *d);
+int check_generic_vhost_user(const struct vm_config *c, struct diag *d);
+
+/** check_vhost_user - what every device of a vhost-user back end needs: a
+ * @socket (NULL: not given) and shared memory; @who: the option; 0 or
+ * -EINVAL */
+int check_vhost_user(const struct vm_config *c, const char *who,
+		     const char *socket, struct diag *d);
 
 #endif

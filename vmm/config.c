@@ -425,7 +425,7 @@ static const struct schema_option rng_option = {
 	KEYS(rng_keys),
 	.later = "iommu id pci_segment pci_device_id",
 	.doc = "virtio entropy device, always present",
-	MACHINE,
+	SERVED,
 };
 
 static const struct schema_option tpm_option = {
@@ -483,7 +483,8 @@ static const struct schema_option log_file_option = {
 	.group = "Host",
 	KEYS(log_file_keys),
 	.doc = "append messages to this file instead of standard error",
-	RUN,
+	.verbs = CLI_RUN | CLI_SERVE,
+	SINCE,
 };
 
 static const struct schema_option verbose_option = {
@@ -492,18 +493,36 @@ static const struct schema_option verbose_option = {
 	.group = "Host",
 	KEYS(verbose_keys),
 	.doc = "log what happens; twice: for developers",
-	MACHINE,
+	SERVED,
 };
 
 static const struct schema_option *const options[] = {
-	&kernel_option,	  &initramfs_option,	&cmdline_option,
-	&cpus_option,	  &memory_option,	&serial_option,
-	&console_option,  &console_port_option, &debug_console_option,
-	&disk_option,	  &rate_group_option,	&rng_option,
-	&balloon_option,  &pmem_option,		&rtc_option,
-	&watchdog_option, &tpm_option,		&pvpanic_option,
-	&net_option,	  &platform_option,	&hypervisor_option,
-	&log_file_option, &verbose_option,	&vsock_option,
+	&kernel_option,
+	&initramfs_option,
+	&cmdline_option,
+	&cpus_option,
+	&memory_option,
+	&serial_option,
+	&console_option,
+	&console_port_option,
+	&debug_console_option,
+	&disk_option,
+	&rate_group_option,
+	&rng_option,
+	&balloon_option,
+	&pmem_option,
+	&rtc_option,
+	&watchdog_option,
+	&tpm_option,
+	&pvpanic_option,
+	&net_option,
+	&platform_option,
+	&hypervisor_option,
+	&log_file_option,
+	&verbose_option,
+	&vsock_option,
+	&fs_option,
+	&generic_vhost_user_option,
 };
 
 const struct schema vm_config_schema = {
@@ -766,6 +785,10 @@ int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 		ret = check_pmem(c, d);
 	if (!ret)
 		ret = check_vsock(c, d);
+	if (!ret)
+		ret = check_fs(c, d);
+	if (!ret)
+		ret = check_generic_vhost_user(c, d);
 	if (!ret)
 		ret = check_ids(c, d);
 	if (!ret)

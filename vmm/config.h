@@ -218,6 +218,31 @@ struct vsock_config {
 	char *socket;
 };
 
+/**
+ * struct fs_config - --fs
+ * @tag: 1 to 36 bytes; @socket: of virtiofsd
+ */
+struct fs_config {
+	char *tag, *socket;
+	uint32_t num_queues, queue_size;
+	char *id;
+};
+
+/**
+ * struct vhost_user_config - --generic-vhost-user
+ * @device_type: see vhost_user_device_type()
+ * @queue_sizes: one for each queue
+ */
+struct vhost_user_config {
+	char *device_type, *socket;
+	struct u32_list queue_sizes;
+	char *id;
+};
+
+/** vhost_user_device_type - the number of a virtio device type that is named
+ * or is a number; 0: there is none */
+uint16_t vhost_user_device_type(const char *text);
+
 /** struct platform_config - --platform; @access_platform: virtio devices offer
  * VIRTIO_F_ACCESS_PLATFORM */
 struct platform_config {
@@ -247,6 +272,10 @@ struct vm_config {
 	unsigned pmem_count;
 	struct vsock_config *vsock; /* at most one */
 	unsigned vsock_count;
+	struct fs_config *fs;
+	unsigned fs_count;
+	struct vhost_user_config *generic_vhost_user;
+	unsigned generic_vhost_user_count;
 	struct platform_config platform;
 	struct net_config *net;
 	unsigned net_count;

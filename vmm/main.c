@@ -18,6 +18,7 @@
 #include "vmm/cli.h"
 #include "vmm/doctor.h"
 #include "vmm/machine.h"
+#include "vmm/serve.h"
 #include "vmm/tables.h"
 #include "vmm/version.h"
 
@@ -135,6 +136,17 @@ static int boot(const struct cli *cli, unsigned closed, int *status,
 	return err;
 }
 
+static int serve(const struct cli *cli, struct diag *d)
+{
+	int err = open_log(&cli->config, d);
+
+	if (!err)
+		err = serve_main(&cli->config, cli->kind, cli->socket, d);
+	if (err && cli->config.log_file)
+		log_error("%s", d->text[0]);
+	return err;
+}
+
 static int tables(const struct cli *cli, struct diag *d)
 {
 	struct arch_tables t = { .count = 0 };
@@ -166,6 +178,8 @@ static int run_verb(const struct cli *cli, unsigned closed, int *status,
 		return boot(cli, closed, status, d);
 	case CLI_TABLES:
 		return tables(cli, d);
+	case CLI_DEVICE:
+		return serve(cli, d);
 	case CLI_DOCTOR:
 		*status = doctor(cli);
 		break;

@@ -15,7 +15,7 @@
 
 #include "devices/vhost/backend-impl.h"
 
-#define NET_DEVICE 1u /* VIRTIO 1.3 sec. 5 */
+
 
 #define PROTOCOL                                                           \
 	(VU_P_MQ | VU_P_REPLY_ACK | VU_P_BACKEND_REQ | VU_P_CONFIG |       \
@@ -354,8 +354,7 @@ REQUEST(get_queue_num)
 
 	(void)msg;
 	(void)d;
-	reply->u64 =
-		(unsigned)be->vd->cls->id == NET_DEVICE ? count / 2 : count;
+	reply->u64 = be->vd->id == VIRTIO_ID_NET ? count / 2 : count;
 	return 0;
 }
 

@@ -269,8 +269,8 @@ static struct vu_region describe(const struct ram_region *r)
 	};
 }
 
-static int check_memory(const struct vhost_frontend *vf,
-			const struct guest_ram *ram, struct diag *d)
+int vhost_frontend_check(const struct vhost_frontend *vf,
+			 const struct guest_ram *ram, struct diag *d)
 {
 	for (unsigned i = 0; i < ram->region_count; i++)
 		if (ram->region[i].fd < 0)
@@ -311,7 +311,7 @@ int vhost_frontend_memory(struct vhost_frontend *vf,
 			  const struct guest_ram *ram, struct diag *d)
 {
 	struct vu_msg msg = { .header = { VU_SET_MEM_TABLE, 0, 0 } };
-	int err = check_memory(vf, ram, d);
+	int err = vhost_frontend_check(vf, ram, d);
 
 	if (err)
 		return err;
@@ -350,6 +350,11 @@ static int inflight_get(struct vhost_frontend *vf, uint16_t queues,
 	}
 	vu_msg_release(&reply);
 	return 0;
+}
+
+void vhost_frontend_forget(struct vhost_frontend *vf)
+{
+	close_fd(&vf->inflight_fd);
 }
 
 int vhost_frontend_inflight(struct vhost_frontend *vf, uint16_t queues,

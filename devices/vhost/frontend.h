@@ -91,11 +91,19 @@ int vhost_frontend_features(struct vhost_frontend *vf, uint64_t features,
 int vhost_frontend_memory(struct vhost_frontend *vf,
 			  const struct guest_ram *ram, struct diag *d);
 
+/** vhost_frontend_check - could guest RAM be told to the back end? As
+ * vhost_frontend_memory(): 0 or -EINVAL */
+int vhost_frontend_check(const struct vhost_frontend *vf,
+			 const struct guest_ram *ram, struct diag *d);
+
 /** vhost_frontend_inflight - let it remember what is in flight of @queues
  * queues of @size entries: in new memory the first time, in the same after
  * that. Nothing happens where it cannot. */
 int vhost_frontend_inflight(struct vhost_frontend *vf, uint16_t queues,
 			    uint16_t size, struct diag *d);
+
+/** vhost_frontend_forget - what was in flight does not matter any more */
+void vhost_frontend_forget(struct vhost_frontend *vf);
 
 /** vhost_frontend_start - let queue @index run */
 int vhost_frontend_start(struct vhost_frontend *vf, unsigned index,

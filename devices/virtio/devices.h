@@ -30,4 +30,10 @@ extern const struct device_class virtio_rtc_class;
  * vsock.c */
 extern const struct device_class virtio_vsock_class;
 
+/** virtio_fs_class - a file system that virtiofsd serves, see vhost-user.c */
+extern const struct device_class virtio_fs_class;
+
+/** generic_vhost_user_class - any device of a back end, see vhost-user.c */
+extern const struct device_class generic_vhost_user_class;
+
 #endif

@@ -79,7 +79,7 @@ static uint32_t register_read(struct virtio_mmio *vm, uint64_t offset)
 	case VIRTIO_MMIO_VERSION:
 		return VERSION;
 	case VIRTIO_MMIO_DEVICE_ID:
-		return vd->cls->id;
+		return vd->id;
 	case VIRTIO_MMIO_VENDOR_ID:
 		return VIRTIO_VENDOR;
 	case VIRTIO_MMIO_DEVICE_FEATURES:

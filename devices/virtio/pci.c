@@ -549,9 +549,9 @@ static int build(struct virtio_pci *vp, struct diag *d)
 	const struct virtio_device *vd = vp->vd;
 	const struct pci_ident ident = {
 		.vendor = VIRTIO_VENDOR,
-		.device = (uint16_t)(0x1040 + vd->cls->id),
+		.device = (uint16_t)(0x1040 + vd->id),
 		.sub_vendor = VIRTIO_VENDOR,
-		.sub_device = (uint16_t)(0x1040 + vd->cls->id),
+		.sub_device = (uint16_t)(0x1040 + vd->id),
 		.class_code = vd->cls->pci_class,
 		.revision = 1,
 		.intx = true,

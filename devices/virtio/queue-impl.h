@@ -81,9 +81,6 @@ void virtq_track_undo(struct virtq *q, uint16_t head);
 void virtq_track_giving(struct virtq *q, uint16_t head);
 void virtq_track_used(struct virtq *q, uint16_t next);
 
-/** virtq_split_used - the used index in the ring of a split queue */
-uint16_t virtq_split_used(const struct virtq *q);
-
 /** virtq_distance - positions from @from forward to @to */
 static inline uint32_t virtq_distance(const struct virtq *q, uint16_t from,
 				      uint16_t to)

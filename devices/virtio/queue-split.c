@@ -12,6 +12,7 @@
 #include "vmm/base/bytes.h"
 
 #include "devices/virtio/queue-impl.h"
+#include "devices/virtio/queue-track.h"
 
 /* VIRTIO 1.3 sec. 2.7.6 and 2.7.8: flags, idx, ring[size], event. */
 enum { RING_FLAGS = 0, RING_IDX = 2, RING_ENTRIES = 4 };

@@ -64,4 +64,8 @@ static inline size_t virtq_track_bytes(uint16_t size)
  */
 int virtq_track(struct virtq *q, struct track_region *region);
 
+/** virtq_split_used - the used index in the ring of an enabled split queue:
+ * what whoever runs it has given back */
+uint16_t virtq_split_used(const struct virtq *q);
+
 #endif

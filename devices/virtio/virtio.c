@@ -626,6 +626,7 @@ int virtio_realize(struct device *dev, const struct device_place *place,
 	vd->queue_count = vd->cls->queue_count;
 	vd->queue_size = vd->cls->queue_size;
 	vd->config_bytes = vd->cls->config_bytes;
+	vd->id = vd->cls->id;
 	pthread_mutex_init(&vd->lock, NULL);
 	err = vd->cls->realize ? vd->cls->realize(vd, d) : 0;
 	if (err)

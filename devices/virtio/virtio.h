@@ -73,6 +73,7 @@ enum virtio_id {
 	VIRTIO_ID_RTC = 17,
 	VIRTIO_ID_PMEM = 27,
 	VIRTIO_ID_VSOCK = 19,
+	VIRTIO_ID_FS = 26,
 };
 
 struct virtio_device;
@@ -80,7 +81,7 @@ struct track_region;
 
 /**
  * struct virtio_class - what a device does; struct device_class.data
- * @id: device type
+ * @id: device type; realize may change virtio_device.id
  * @pci_class: 24-bit PCI class code
  * @queue_count: queues; realize may change virtio_device.queue_count
  * @queue_size: most entries of each; realize may change
@@ -219,6 +220,7 @@ extern const struct virtio_transport virtio_mmio; /* may be mmio-stub.c */
  * @queue_select: queue whose registers are shown
  * @queue: @queue_count of them, each of at most @queue_size entries
  * @config_bytes: size of the configuration
+ * @id: device type
  * @paused: nothing is started; main thread
  * @misuse: how often the driver broke a rule
  */
@@ -235,7 +237,7 @@ struct virtio_device {
 	uint32_t offered_word, driver_word;
 	uint16_t queue_select;
 	unsigned queue_count;
-	uint16_t queue_size, config_bytes;
+	uint16_t queue_size, config_bytes, id;
 	bool paused;
 	struct virtio_queue *queue;
 	atomic_uint misuse;

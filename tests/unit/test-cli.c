@@ -182,7 +182,32 @@ static const struct {
 	      "--help" },
 	{ "--cpus|boot=1", "--kernel is missing: there is nothing to boot; "
 			   "see spandrel --help" },
-	{ "vmlinux", "'vmlinux' is not a command, the nearest is tables; a "
+	{ "device", "spandrel device : which device? blk|net|rng" },
+	{ "device|rgn|--socket|s", "spandrel device rgn: which device? "
+				   "blk|net|rng" },
+	{ "device|rng", "--socket is missing: where shall front ends connect "
+			"to" },
+	{ "device|rng|--socket|s|--memory|size=1G",
+	  "--memory: not an option of spandrel device" },
+	{ "--kernel|k|--socket|s",
+	  "--socket: not an option of spandrel, only of its commands" },
+	{ "--kernel|k|--fs|socket=s", "--fs tag=: must be 1 to 36 bytes long" },
+	{ "--kernel|k|--fs|tag=t",
+	  "--fs: socket= is missing: where does the back end listen" },
+	{ "--kernel|k|--fs|tag=t,socket=s",
+	  "--fs: a vhost-user back end must see the guest's RAM: give --memory "
+	  "shared=on" },
+	{ "--kernel|k|--memory|shared=on|--fs|tag=t,socket=s,queue_size=3",
+	  "--fs queue_size=3: must be a power of two" },
+	{ "--kernel|k|--memory|shared=on|--fs|tag=t,socket=s|tag=t,socket=u",
+	  "--fs tag=t: given twice" },
+	{ "--kernel|k|--generic-vhost-user|device_type=0,socket=s",
+	  "--generic-vhost-user device_type=0: must be 1 to 63 or a name such "
+	  "as net, block, fs, gpu, sound" },
+	{ "--kernel|k|--generic-vhost-user|device_type=fs,socket=s",
+	  "--generic-vhost-user: queue_sizes=[...] is missing: one for each "
+	  "queue of the device" },
+	{ "vmlinux", "'vmlinux' is not a command, the nearest is device; a "
 		     "kernel is given as --kernel FILE" },
 	{ "docter", "'docter' is not a command, the nearest is doctor; a "
 		    "kernel is given as --kernel FILE" },
@@ -191,7 +216,7 @@ static const struct {
 	{ "--kernel|k|-", "'-' is not an option; options begin with --" },
 	{ "--kernel|k|--", "'--' is not an option; options begin with --" },
 	{ "--kernel|k|---", "---: there is no such option; the nearest is "
-			    "--rng" },
+			    "--fs" },
 	{ "--kernle|k", "--kernle: there is no such option; the nearest is "
 			"--kernel" },
 	{ "--kernle=k", "--kernle: there is no such option; the nearest is "

@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: virtio devices that a vhost-user back end serves: --fs and others
+ *
+ * The registers are ours, the rings are the back end's: when the driver starts
+ * a queue, the back end is told where it is, which eventfd the driver kicks
+ * and which one interrupts it; from then on we see nothing of it. Stopping a
+ * queue (reset, saving) waits until the back end has nothing in flight.
+ *
+ * A back end may die, or be replaced: it is connected to again and again,
+ * RETRY_MIN_MS to RETRY_MAX_MS apart, and told everything anew. Where it can
+ * (INFLIGHT_SHMFD), it has kept in shared memory of ours what was in flight,
+ * and does that again; where it cannot, it starts where the used ring ends.
+ * Meanwhile the guest waits. A back end that comes back with less than the
+ * driver has negotiated is refused, and said so once.
+ *
+ * Split rings only: a packed ring does not say where it is once its back end
+ * is gone.
+ *
+ * Threads: see virtio.h; the connection is guarded by virtio_device.lock and
+ * watched on the main loop, which waits for a slow back end as long as a vCPU
+ * does (frontend.h).
+ *
+ * Not implemented: saving a back end's own state (DEVICE_STATE), shared memory
+ * regions (DAX).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+#include "vmm/unix-socket.h"
+
+#include "devices/vhost/frontend.h"
+#include "devices/virtio/devices.h"
+#include "devices/virtio/queue-track.h"
+#include "devices/virtio/virtio.h"
+
+/* The first connection is waited for: back ends are started with us. */
+#define CONNECT_MS   5000
+#define CONNECT_STEP 10
+#define RETRY_MIN_MS 10
+#define RETRY_MAX_MS 1000
+#define NS_PER_MS    1000000ULL
+
+/* VIRTIO 1.3 sec. 2.2: bits 0 to 23 and from 50 on belong to the device. */
+#define DEVICE_FEATURES (0xffffffULL | ~((1ULL << 50) - 1))
+
+#define PROTOCOL                                                           \
+	(VU_P_MQ | VU_P_REPLY_ACK | VU_P_BACKEND_REQ | VU_P_CONFIG |       \
+	 VU_P_INFLIGHT_SHMFD | VU_P_RESET_DEVICE | VU_P_CONFIG_MEM_SLOTS | \
+	 VU_P_STATUS)
+
+/* VIRTIO 1.3 sec. 5.11.4: tag, number of request queues. */
+enum { FS_TAG_BYTES = 36, FS_CONFIG_BYTES = 40 };
+
+/**
+ * struct remote - see the DOC block
+ * @who: in messages: "--fs tag=work"
+ * @socket: of the item
+ * @own_config: the configuration is ours, not the back end's
+ * @first: the back end's features at the first greeting, which the device's
+ *	were made of
+ * @ready: it knows features and memory
+ * @watched: conn, and request if there is one, are in the event loop
+ * @retry: when it is gone; @retry_ms: next delay
+ * @lost: how often it went
+ */
+struct remote {
+	struct virtio_device vd;
+	char who[64];
+	const char *socket;
+	struct sockaddr_un addr;
+	struct vhost_frontend vf;
+	bool own_config;
+	uint8_t config[VU_CONFIG_MAX];
+	uint64_t first;
+	bool ready, watched;
+	struct event_source conn, request;
+	struct event_timer retry;
+	unsigned retry_ms, lost;
+	atomic_uint refused;
+};
+
+static struct remote *to_remote(struct virtio_device *vd)
+{
+	return container_of(vd, struct remote, vd);
+}
+
+static bool connected(const struct remote *rm)
+{
+	return rm->vf.fd >= 0;
+}
+
+/* ---- losing it ---------------------------------------------------------- */
+
+static void unwatch(struct remote *rm)
+{
+	if (!rm->watched)
+		return;
+	event_del(rm->vd.dev.env->loop, &rm->conn);
+	if (rm->request.fd >= 0)
+		event_del(rm->vd.dev.env->loop, &rm->request);
+	rm->watched = false;
+}
+
+static void retry_later(struct remote *rm)
+{
+	event_timer_set(&rm->retry, rm->retry_ms * NS_PER_MS, 0);
+	rm->retry_ms = MIN(rm->retry_ms * 2, RETRY_MAX_MS);
+}
+
+/* The connection is of no more use, says @d. */
+static void lost(struct remote *rm, const struct diag *d)
+{
+	if (!connected(rm))
+		return;
+	unwatch(rm);
+	vhost_frontend_close(&rm->vf);
+	rm->ready = false;
+	if (is_pow2(++rm->lost))
+		log_warn("%s: the back end at %s is gone (%s); waiting for it "
+			 "to come back (time %u)",
+			 rm->who, rm->socket, d->text[0], rm->lost);
+	rm->retry_ms = RETRY_MIN_MS;
+	retry_later(rm);
+}
+
+/* For requests that are only made while it is there. */
+static void check_alive(struct remote *rm, int err, const struct diag *d)
+{
+	if (err)
+		lost(rm, d);
+}
+
+/* ---- telling it everything ---------------------------------------------- */
+
+static uint64_t shared_features(const struct remote *rm)
+{
+	return rm->vd.features & rm->vf.features;
+}
+
+static int make_ready(struct remote *rm, struct diag *d)
+{
+	struct virtio_device *vd = &rm->vd;
+	int err = vhost_frontend_features(&rm->vf, shared_features(rm), d);
+
+	if (!err)
+		err = vhost_frontend_inflight(
+			&rm->vf, (uint16_t)vd->queue_count, vd->queue_size, d);
+	if (!err)
+		err = vhost_frontend_memory(&rm->vf, vd->dev.env->ram, d);
+	if (!err)
+		err = vhost_frontend_status(&rm->vf, vd->status, d);
+	rm->ready = !err;
+	return err;
+}
+
+static int start_queue(struct remote *rm, unsigned queue, struct diag *d)
+{
+	struct virtio_queue *q = &rm->vd.queue[queue];
+	const struct vhost_ring ring = {
+		.size = q->ring.at.size,
+		.base = virtq_base_get(&q->ring),
+		.desc = q->ring.desc,
+		.avail = q->ring.driver,
+		.used = q->ring.device,
+		.kick = q->kick.fd,
+		.call = virtio_call_fd(&rm->vd, queue),
+	};
+
+	return vhost_frontend_start(&rm->vf, queue, &ring, d);
+}
+
+static int make_ready_once(struct remote *rm, struct diag *d)
+{
+	return rm->ready ? 0 : make_ready(rm, d);
+}
+
+static void remote_start(struct virtio_device *vd, unsigned queue)
+{
+	struct remote *rm = to_remote(vd);
+	struct diag d = DIAG_INIT;
+	int err;
+
+	if (!connected(rm))
+		return; /* when it is */
+	err = make_ready_once(rm, &d);
+	if (!err)
+		err = start_queue(rm, queue, &d);
+	check_alive(rm, err, &d);
+}
+
+static void set_base(struct virtio_queue *q, uint32_t base)
+{
+	virtio_queue_lock(q->vd, q->index);
+	virtq_base_set(&q->ring, base);
+	virtio_queue_unlock(q->vd, q->index);
+}
+
+/* Where the ring is: what the back end says, or else where it used last. */
+static void remote_stop(struct virtio_device *vd, unsigned queue)
+{
+	struct remote *rm = to_remote(vd);
+	struct virtq *ring = &vd->queue[queue].ring;
+	struct diag d = DIAG_INIT;
+	uint32_t base = 0;
+	int err = -ENOTCONN;
+
+	if (connected(rm)) {
+		err = vhost_frontend_stop(&rm->vf, queue, &base, &d);
+		check_alive(rm, err, &d);
+	}
+	if (err)
+		base = virtq_split_used(ring);
+	set_base(&vd->queue[queue], base);
+}
+
+static void remote_call_changed(struct virtio_device *vd, unsigned queue)
+{
+	struct remote *rm = to_remote(vd);
+	struct diag d = DIAG_INIT;
+
+	if (connected(rm) && rm->ready)
+		check_alive(rm,
+			    vhost_frontend_call(&rm->vf, queue,
+						virtio_call_fd(vd, queue), &d),
+			    &d);
+}
+
+/* All queues have been stopped: nothing is in flight that anybody wants. */
+static void remote_reset(struct virtio_device *vd)
+{
+	struct remote *rm = to_remote(vd);
+	struct diag d = DIAG_INIT;
+	int err;
+
+	if (connected(rm) && rm->ready) {
+		err = vhost_frontend_reset(&rm->vf, &d);
+		if (!err)
+			err = vhost_frontend_status(&rm->vf, 0, &d);
+		check_alive(rm, err, &d);
+	}
+	rm->ready = false;
+	vhost_frontend_forget(&rm->vf);
+}
+
+/* ---- coming back -------------------------------------------------------- */
+
+static void conn_ready(void *opaque, uint32_t events);
+
+static int watch(struct remote *rm, struct diag *d)
+{
+	struct event_loop *loop = rm->vd.dev.env->loop;
+	int err;
+
+	rm->conn = (struct event_source){ rm->vf.fd, conn_ready, rm };
+	rm->request = (struct event_source){ rm->vf.request, conn_ready, rm };
+	err = event_add(loop, &rm->conn, EPOLLIN);
+	if (!err && rm->request.fd >= 0) {
+		err = event_add(loop, &rm->request, EPOLLIN);
+		if (err)
+			event_del(loop, &rm->conn);
+	}
+	if (err)
+		return diag_errno(d, -err, "%s: cannot watch a socket",
+				  rm->who);
+	rm->watched = true;
+	return 0;
+}
+
+/* The largest configuration that the back end has: it refuses more. */
+static int read_config(struct remote *rm, struct diag *d)
+{
+	static const unsigned sizes[] = { 256, 96, 68, 64, 60, 40, 24, 12, 8 };
+	int err = -EOPNOTSUPP;
+
+	if (rm->own_config || !(rm->vf.protocol & VU_P_CONFIG))
+		return 0;
+	if (rm->vd.config_bytes)
+		return vhost_frontend_config(&rm->vf, rm->config,
+					     rm->vd.config_bytes, d);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes) && err; i++) {
+		struct diag ignored = DIAG_INIT;
+
+		err = vhost_frontend_config(&rm->vf, rm->config, sizes[i],
+					    &ignored);
+		if (!err)
+			rm->vd.config_bytes = (uint16_t)sizes[i];
+		if (!connected(rm))
+			break;
+	}
+	return err ? diag_fail(d, -err,
+			       "%s: the back end at %s has no configuration",
+			       rm->who, rm->socket)
+		   : 0;
+}
+
+/* The first time it decides what there is; later it must offer that again. */
+static int check_offer(struct remote *rm, struct diag *d)
+{
+	uint64_t needed = rm->vd.offered & DEVICE_FEATURES & rm->first;
+	uint64_t missing = needed & ~rm->vf.features;
+
+	if (!missing)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "%s: the back end at %s came back without features "
+			 "0x%llx",
+			 rm->who, rm->socket, (unsigned long long)missing);
+}
+
+/* Tell the back end that has come back what its predecessor knew. */
+static int restore(struct remote *rm, struct diag *d)
+{
+	struct virtio_device *vd = &rm->vd;
+	int err = check_offer(rm, d);
+
+	if (!err)
+		err = read_config(rm, d);
+	for (unsigned i = 0; i < vd->queue_count && !err; i++) {
+		struct virtio_queue *q = &vd->queue[i];
+
+		if (!q->started)
+			continue;
+		set_base(q, virtq_split_used(&q->ring));
+		err = make_ready_once(rm, d);
+		if (!err)
+			err = start_queue(rm, i, d);
+		/* What came meanwhile, and what went untold. */
+		if (!err) {
+			virtio_kick(vd, i);
+			vd->transport->interrupt(vd, q);
+		}
+	}
+	return err;
+}
+
+static int reconnect(struct remote *rm, struct diag *d)
+{
+	int fd = unix_connect(&rm->addr), err;
+
+	if (fd < 0)
+		return fd;
+	err = vhost_frontend_greet(&rm->vf, fd, PROTOCOL, d);
+	if (!err)
+		err = restore(rm, d);
+	if (!err)
+		err = watch(rm, d);
+	if (err)
+		vhost_frontend_close(&rm->vf);
+	if (err && d->depth)
+		log_guest(&rm->refused, "%s", d->text[d->depth - 1]);
+	return err;
+}
+
+static void retry_expired(void *opaque)
+{
+	struct remote *rm = opaque;
+	struct diag d = DIAG_INIT;
+
+	pthread_mutex_lock(&rm->vd.lock);
+	if (!connected(rm)) {
+		if (reconnect(rm, &d)) {
+			rm->ready = false;
+			retry_later(rm);
+		} else {
+			log_info("%s: the back end at %s is back", rm->who,
+				 rm->socket);
+		}
+	}
+	pthread_mutex_unlock(&rm->vd.lock);
+}
+
+static void conn_ready(void *opaque, uint32_t events)
+{
+	struct remote *rm = opaque;
+	struct diag d = DIAG_INIT;
+	bool changed = false;
+	int err;
+
+	(void)events;
+	pthread_mutex_lock(&rm->vd.lock);
+	if (connected(rm)) {
+		err = vhost_frontend_poll(&rm->vf, &changed, &d);
+		if (!err && changed)
+			err = read_config(rm, &d);
+		check_alive(rm, err, &d);
+	}
+	pthread_mutex_unlock(&rm->vd.lock);
+	if (changed)
+		virtio_config_changed(&rm->vd);
+}
+
+/* ---- features and configuration ----------------------------------------- */
+
+static uint64_t remote_features(struct virtio_device *vd)
+{
+	return to_remote(vd)->first & DEVICE_FEATURES;
+}
+
+/* Of the rings' features those that the back end has. Resetting a queue is
+ * stopping it, which all can. Without a back end (tables only) it is moot. */
+static uint64_t remote_limit(struct virtio_device *vd)
+{
+	return (to_remote(vd)->first & ~VIRTIO_F_RING_PACKED &
+		~VIRTIO_F_IN_ORDER) |
+	       VIRTIO_F_RING_RESET | VIRTIO_F_VERSION_1;
+}
+
+static void remote_get_config(struct virtio_device *vd, uint8_t *config)
+{
+	memcpy(config, to_remote(vd)->config, vd->config_bytes);
+}
+
+static void remote_set_config(struct virtio_device *vd, unsigned offset,
+			      const uint8_t *data, unsigned len)
+{
+	struct remote *rm = to_remote(vd);
+	struct diag d = DIAG_INIT;
+	int err;
+
+	if (rm->own_config || !connected(rm))
+		return;
+	err = vhost_frontend_set_config(&rm->vf, offset, data, len, &d);
+	if (!err)
+		err = read_config(rm, &d);
+	check_alive(rm, err, &d);
+}
+
+/* ---- making ------------------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int connect_first(struct remote *rm, struct diag *d)
+{
+	const struct timespec step = { .tv_nsec = CONNECT_STEP * NS_PER_MS };
+	int64_t end = now_ms() + CONNECT_MS;
+	int fd;
+
+	while ((fd = unix_connect(&rm->addr)) < 0) {
+		if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN)
+			break;
+		if (now_ms() >= end)
+			break;
+		nanosleep(&step, NULL);
+	}
+	if (fd >= 0)
+		return fd;
+	return diag_errno(d, -fd,
+			  "%s: no vhost-user back end listens at socket=%s "
+			  "after %d s",
+			  rm->who, rm->socket, CONNECT_MS / 1000);
+}
+
+/* The queues that we want must be those of the back end. */
+static int check_queues(const struct remote *rm, struct diag *d)
+{
+	if (!rm->vf.queues_max || rm->vd.queue_count <= rm->vf.queues_max)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "%s: %u queues, and the back end at %s has %llu",
+			 rm->who, rm->vd.queue_count, rm->socket,
+			 (unsigned long long)rm->vf.queues_max);
+}
+
+static int check_modern(const struct remote *rm, struct diag *d)
+{
+	if (rm->vf.features & VIRTIO_F_VERSION_1)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "%s: the back end at %s is older than virtio 1.0",
+			 rm->who, rm->socket);
+}
+
+static int meet(struct remote *rm, struct diag *d)
+{
+	int fd = connect_first(rm, d), err;
+
+	if (fd < 0)
+		return fd;
+	err = vhost_frontend_greet(&rm->vf, fd, PROTOCOL, d);
+	if (!err)
+		err = check_modern(rm, d);
+	if (!err)
+		err = check_queues(rm, d);
+	if (!err)
+		err = vhost_frontend_check(&rm->vf, rm->vd.dev.env->ram, d);
+	if (!err)
+		err = read_config(rm, d);
+	if (!err)
+		err = watch(rm, d);
+	if (err)
+		vhost_frontend_close(&rm->vf);
+	rm->first = rm->vf.features;
+	return err;
+}
+
+static int remote_realize(struct remote *rm, struct diag *d)
+{
+	int err = unix_address(&rm->addr, rm->who, rm->socket, d);
+
+	if (err)
+		return err;
+	vhost_frontend_init(&rm->vf, rm->who, rm->socket);
+	if (rm->vd.dev.env->tables_only)
+		return 0;
+	err = event_timer_init(&rm->retry, rm->vd.dev.env->loop, retry_expired,
+			       rm);
+	if (err)
+		return diag_errno(d, -err, "%s: cannot make a timer", rm->who);
+	err = meet(rm, d);
+	if (err)
+		event_timer_release(&rm->retry);
+	return err;
+}
+
+static void remote_unrealize(struct virtio_device *vd)
+{
+	struct remote *rm = to_remote(vd);
+
+	unwatch(rm);
+	event_timer_release(&rm->retry);
+	vhost_frontend_release(&rm->vf);
+}
+
+#define REMOTE_HOOKS                                                       \
+	.offload = true, .parallel = true, .unrealize = remote_unrealize,  \
+	.reset = remote_reset, .get_features = remote_features,            \
+	.get_config = remote_get_config, .set_config = remote_set_config,  \
+	.limit = remote_limit, .start = remote_start, .stop = remote_stop, \
+	.call_changed = remote_call_changed
+
+/* ---- file systems: VIRTIO 1.3 sec. 5.11 --------------------------------- */
+
+static int fs_realize(struct virtio_device *vd, struct diag *d)
+{
+	const struct fs_config *c = vd->dev.item;
+	struct remote *rm = to_remote(vd);
+
+	snprintf(rm->who, sizeof(rm->who), "--fs tag=%s", c->tag);
+	rm->socket = c->socket;
+	rm->own_config = true;
+	memcpy(rm->config, c->tag, strnlen(c->tag, FS_TAG_BYTES));
+	put_le32(rm->config + FS_TAG_BYTES, c->num_queues);
+	vd->queue_count = 1 + c->num_queues; /* and that for what is urgent */
+	vd->queue_size = (uint16_t)c->queue_size;
+	return remote_realize(rm, d);
+}
+
+static const struct virtio_class fs_virtio = {
+	.id = VIRTIO_ID_FS,
+	.pci_class = 0x018000, /* mass storage, other */
+	.queue_count = 2,
+	.queue_size = 1024,
+	.config_bytes = FS_CONFIG_BYTES,
+	.realize = fs_realize,
+	REMOTE_HOOKS,
+};
+
+const struct device_class virtio_fs_class = {
+	.name = "virtio-fs",
+	.size_bytes = sizeof(struct remote),
+	.data = &fs_virtio,
+	VIRTIO_DEVICE_CLASS,
+};
+
+/* ---- any device --------------------------------------------------------- */
+
+static int generic_realize(struct virtio_device *vd, struct diag *d)
+{
+	const struct vhost_user_config *c = vd->dev.item;
+	struct remote *rm = to_remote(vd);
+	uint32_t size = 1;
+
+	snprintf(rm->who, sizeof(rm->who),
+		 "--generic-vhost-user device_type=%s", c->device_type);
+	rm->socket = c->socket;
+	vd->id = vhost_user_device_type(c->device_type);
+	vd->queue_count = c->queue_sizes.count;
+	for (unsigned i = 0; i < c->queue_sizes.count; i++)
+		size = MAX(size, c->queue_sizes.v[i]);
+	vd->queue_size = (uint16_t)size;
+	return remote_realize(rm, d);
+}
+
+static const struct virtio_class generic_virtio = {
+	.pci_class = 0xff0000, /* fits no other class */
+	.queue_count = 1,
+	.queue_size = 1,
+	.realize = generic_realize,
+	REMOTE_HOOKS,
+};
+
+const struct device_class generic_vhost_user_class = {
+	.name = "generic-vhost-user",
+	.size_bytes = sizeof(struct remote),
+	.data = &generic_virtio,
+	VIRTIO_DEVICE_CLASS,
+};

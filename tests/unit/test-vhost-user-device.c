@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: devices of a vhost-user back end that lives in another process
+ *
+ * The back end is our own, with a toy device, in a child that listens on a
+ * socket; the test is the guest's driver, through registers and rings, over
+ * both transports. The child is killed without warning and started again.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "vmm/base/log.h"
+#include "vmm/unix-socket.h"
+
+#include "devices/vhost/backend.h"
+#include "tests/unit/suite.h"
+#include "virtio-driver.h"
+
+#define RING	 BED_RAM_A
+#define DATA	 (BED_RAM_B + 0x10000)
+#define SIZE	 16
+#define FEATURES VIRTIO_F_VERSION_1
+
+/* ---- the child ---------------------------------------------------------- */
+
+/**
+ * struct world - shared with the child
+ * @hold: requests are taken and not finished
+ * @taken: how many; @seen: their first bytes
+ */
+struct world {
+	atomic_bool hold;
+	atomic_uint taken;
+	uint8_t seen[256];
+};
+
+static struct world *world;
+static char dir[32], path[64];
+static pid_t child;
+
+static void toy_notify(struct virtio_device *vd, unsigned queue)
+{
+	struct virtq_chain c;
+	unsigned taken = 0;
+
+	while (virtio_more(vd, queue, &taken) && virtio_pop(vd, queue, &c)) {
+		uint8_t byte = 0;
+
+		iov_read(c.iov, c.out_count, 0, &byte, 1);
+		world->seen[world->taken % 256] = byte;
+		world->taken++;
+		/* Held: whoever kills us loses it. */
+		if (world->hold)
+			continue;
+		byte++;
+		iov_write(c.iov + c.out_count, c.in_count, 0, &byte, 1);
+		virtio_push(vd, queue, &c, 1);
+	}
+	virtio_done(vd, queue);
+}
+
+static void toy_get_config(struct virtio_device *vd, uint8_t *config)
+{
+	(void)vd;
+	memcpy(config, "configuration", 13);
+}
+
+static uint64_t toy_features(struct virtio_device *vd)
+{
+	(void)vd;
+	return 0x21;
+}
+
+static const struct virtio_class toy_virtio = {
+	.id = VIRTIO_ID_RNG,
+	.queue_count = 2,
+	.queue_size = SIZE,
+	.config_bytes = 13,
+	.get_features = toy_features,
+	.get_config = toy_get_config,
+	.notify = toy_notify,
+};
+
+static const struct device_class toy_class = {
+	.name = "toy",
+	.size_bytes = sizeof(struct virtio_device),
+	.data = &toy_virtio,
+	VIRTIO_DEVICE_CLASS,
+};
+
+static void serve(void)
+{
+	struct unix_listener l = UNIX_LISTENER_INIT;
+	static struct guest_ram ram;
+	static struct vm_config config;
+	static struct device_env env;
+	struct device *dev;
+	struct diag d = DIAG_INIT;
+
+	env = (struct device_env){ .ram = &ram,
+				   .loop = event_loop_new(&d),
+				   .config = &config,
+				   .transport = &virtio_vhost_user };
+	CHECK(!device_new(&dev, &toy_class, "_toy", NULL, &env, NULL, &d));
+	dev->cls->reset(dev);
+	CHECK(!unix_listen(&l, "--socket", path, 1, &d));
+	CHECK(!vhost_backend_listen(dev, l.fd, &d));
+	event_loop_run(env.loop);
+}
+
+static void child_start(void)
+{
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child)
+		return;
+	serve();
+	_exit(0);
+}
+
+static void child_kill(void)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	child = 0;
+}
+
+/* ---- the machine -------------------------------------------------------- */
+
+static struct bed bed;
+static struct drv drv;
+static struct device *dev;
+static uint32_t sizes[] = { SIZE, SIZE };
+static char type[] = "rng";
+static struct vhost_user_config item = { .device_type = type,
+					 .socket = path,
+					 .queue_sizes = { sizes, 2 } };
+
+static void setup(void)
+{
+	memset(&bed, 0, sizeof(bed));
+	strcpy(dir, "/tmp/test-vu-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(world, MAP_FAILED);
+}
+
+static void teardown(void)
+{
+	if (child)
+		child_kill();
+	unlink(path);
+	rmdir(dir);
+	munmap(world, sizeof(*world));
+}
+
+static void bed_shared(int transport)
+{
+	const struct ram_options shared = { .shared = true };
+
+	bed_open(&bed, transport ? TRANSPORT_MMIO : TRANSPORT_PCI, true);
+	ram_release(&bed.ram);
+	ck_assert_int_eq(
+		ram_add(&bed.ram, GPA(BED_RAM_A), BED_RAM_SZ, &shared, NULL),
+		0);
+	ck_assert_int_eq(
+		ram_add(&bed.ram, GPA(BED_RAM_B), BED_RAM_SZ, &shared, NULL),
+		0);
+	bed.item = &item;
+}
+
+static void begin(int transport)
+{
+	child_start();
+	bed_shared(transport);
+	dev = bed_add(&bed, "generic-vhost-user");
+	drv_find(&drv, &bed, dev, transport ? 0 : 1);
+}
+
+static void end(void)
+{
+	device_free(dev);
+	bed_close(&bed);
+}
+
+static void run(void)
+{
+	if (!drv.mmio)
+		drv_msix(&drv, 3);
+	ck_assert_uint_eq(drv_negotiate(&drv, FEATURES), 11);
+	drv_queue(&drv, 0, SIZE, RING);
+	drv_go(&drv);
+}
+
+static void offer(unsigned slot, uint8_t byte)
+{
+	const struct vbuf buf[] = { { DATA + slot * 16, 1, 0 },
+				    { DATA + slot * 16 + 1, 1, D_WRITE } };
+	uint8_t raw[2] = { byte, 0 };
+
+	ram_write(&bed.ram, GPA(DATA + slot * 16), raw, 2);
+	drv_chain(&drv, 0, buf, 2);
+}
+
+static uint8_t answer(unsigned slot)
+{
+	uint8_t byte = 0;
+
+	ram_read(&bed.ram, GPA(DATA + slot * 16 + 1), &byte, 1);
+	return byte;
+}
+
+static void until_used(uint16_t want)
+{
+	for (unsigned i = 0; i < 4000 && drv_used_idx(&drv, 0) != want; i++) {
+		bed_run(&bed, 1);
+		usleep(1000);
+	}
+	ck_assert_uint_eq(drv_used_idx(&drv, 0), want);
+}
+
+static void until_interrupt(void)
+{
+	for (unsigned i = 0; i < 4000; i++) {
+		bed_run(&bed, 1);
+		if (drv_interrupts(&drv, 0))
+			return;
+		usleep(1000);
+	}
+	ck_abort_msg("no interrupt");
+}
+
+static void until_taken(unsigned want)
+{
+	for (unsigned i = 0; i < 4000 && world->taken < want; i++) {
+		bed_run(&bed, 1);
+		usleep(1000);
+	}
+	ck_assert_uint_eq(world->taken, want);
+}
+
+static void round_trip(unsigned slot, uint8_t byte)
+{
+	uint16_t before = drv_used_idx(&drv, 0);
+
+	while (drv_interrupts(&drv, 0))
+		;
+	offer(slot, byte);
+	drv_kick(&drv, 0);
+	until_used((uint16_t)(before + 1));
+	ck_assert_uint_eq(answer(slot), (uint8_t)(byte + 1));
+	until_interrupt();
+}
+
+START_TEST(works)
+{
+	uint8_t config[13];
+
+	begin(_i);
+	ck_assert_uint_eq(drv_offered(&drv) & 0xffffff, 0x21);
+	ck_assert(!(drv_offered(&drv) & VIRTIO_F_RING_PACKED));
+	for (unsigned i = 0; i < 13; i++)
+		config[i] = (uint8_t)drv_get(
+			&drv, (drv.mmio ? 0x100 : 0x2000) + i, 1);
+	ck_assert_mem_eq(config, "configuration", 13);
+	run();
+	for (unsigned i = 0; i < 40; i++)
+		round_trip(i % 8, (uint8_t)(i * 5));
+	end();
+}
+END_TEST
+
+/* Reset in every state: the back end lets go of everything each time. */
+START_TEST(resets)
+{
+	begin(_i);
+	for (unsigned i = 0; i < 5; i++) {
+		world->taken = 0;
+		run();
+		round_trip(0, (uint8_t)i);
+		world->hold = i & 1;
+		offer(1, 1);
+		drv_kick(&drv, 0);
+		until_taken(2);
+		world->hold = false;
+		drv_set_status(&drv, 0);
+	}
+	end();
+}
+END_TEST
+
+/* kill -9 with requests in flight: none is lost, none is done twice. */
+START_TEST(killed)
+{
+	uint32_t head, len;
+
+	begin(_i);
+	run();
+	round_trip(0, 10);
+	round_trip(1, 20);
+	world->hold = true;
+	for (unsigned i = 2; i < 6; i++)
+		offer(i, (uint8_t)(i * 10));
+	drv_kick(&drv, 0);
+	until_taken(6);
+	child_kill();
+	bed_run(&bed, 3);
+	ck_assert_uint_eq(drv_used_idx(&drv, 0), 2);
+	/* The guest goes on meanwhile. */
+	offer(6, 60);
+	drv_kick(&drv, 0);
+	world->hold = false;
+	world->taken = 0;
+	child_start();
+	until_used(7);
+	until_interrupt();
+	ck_assert_uint_eq(world->taken, 5);
+	ck_assert_mem_eq(world->seen, "\x14\x1e\x28\x32\x3c", 5);
+	for (unsigned i = 2; i < 7; i++)
+		ck_assert_uint_eq(answer(i), i * 10 + 1);
+	for (unsigned i = 0; i < 7; i++)
+		ck_assert(drv_take(&drv, 0, &head, &len));
+	round_trip(7, 1);
+	end();
+}
+END_TEST
+
+/* Again and again, at any moment. */
+START_TEST(killed_often)
+{
+	uint16_t done = 0;
+
+	begin(_i);
+	run();
+	for (unsigned i = 0; i < 10; i++) {
+		for (unsigned n = 0; n < 7; n++)
+			offer((done + n) % 8, (uint8_t)(done + n));
+		drv_kick(&drv, 0);
+		usleep(i * 50);
+		child_kill();
+		child_start();
+		done = (uint16_t)(done + 7);
+		until_used(done);
+		for (unsigned n = 1; n < 8; n++)
+			ck_assert_uint_eq(answer((unsigned)(done - n) % 8),
+					  (uint8_t)(done - n + 1));
+		drv.next_desc[0] = 0;
+	}
+	end();
+}
+END_TEST
+
+/* Away while the guest resets and starts its driver again. */
+START_TEST(away)
+{
+	begin(_i);
+	run();
+	round_trip(0, 1);
+	child_kill();
+	bed_run(&bed, 3);
+	drv_set_status(&drv, 0);
+	run();
+	offer(0, 5);
+	drv_kick(&drv, 0);
+	child_start();
+	until_used(1);
+	ck_assert_uint_eq(answer(0), 6);
+	end();
+}
+END_TEST
+
+START_TEST(paused)
+{
+	begin(_i);
+	run();
+	round_trip(0, 1);
+	dev->cls->pause(dev);
+	offer(1, 7);
+	drv_kick(&drv, 0);
+	bed_run(&bed, 3);
+	usleep(20000);
+	ck_assert_uint_eq(drv_used_idx(&drv, 0), 1);
+	dev->cls->resume(dev);
+	until_used(2);
+	round_trip(2, 3);
+	end();
+}
+END_TEST
+
+START_TEST(saved)
+{
+	struct stream_out out;
+	struct stream_in in;
+	struct diag d = DIAG_INIT;
+
+	begin(_i);
+	run();
+	round_trip(0, 1);
+	round_trip(1, 1);
+	dev->cls->pause(dev);
+	stream_out_init(&out);
+	dev->cls->save(dev, &out);
+	dev->cls->reset(dev);
+	dev->cls->resume(dev);
+	stream_in_init(&in, out.data, out.len);
+	ck_assert_msg(!dev->cls->load(dev, &in, &d), "%s", d.text[0]);
+	stream_out_release(&out);
+	if (!drv.mmio)
+		drv_msix(&drv, 3);
+	round_trip(2, 9);
+	end();
+}
+END_TEST
+
+/* ---- what is refused ---------------------------------------------------- */
+
+static void refused(const char *why)
+{
+	struct diag d = DIAG_INIT;
+	char text[1024];
+
+	ck_assert_int_lt(device_new(&dev,
+				    device_class_find("generic-vhost-user"),
+				    "_v", &item, &bed.env, NULL, &d),
+			 0);
+	diag_format(&d, text, sizeof(text));
+	ck_assert_msg(strstr(text, why) != NULL, "%s", text);
+	ck_assert_ptr_nonnull(strstr(text, "device_type=rng"));
+}
+
+START_TEST(nobody_listens)
+{
+	bed_shared(0);
+	refused("no vhost-user back end listens at socket=/tmp/test-vu-");
+	bed_close(&bed);
+}
+END_TEST
+
+START_TEST(never_answers)
+{
+	struct unix_listener l = UNIX_LISTENER_INIT;
+
+	ck_assert_int_eq(unix_listen(&l, "x", path, 1, NULL), 0);
+	bed_shared(0);
+	refused("does not answer GET_FEATURES within 10 s");
+	bed_close(&bed);
+	unix_unlisten(&l);
+}
+END_TEST
+
+START_TEST(too_few_queues)
+{
+	static uint32_t three[] = { 16, 16, 16 };
+	static struct vhost_user_config more = { .device_type = type,
+						 .socket = path,
+						 .queue_sizes = { three, 3 } };
+
+	child_start();
+	bed_shared(0);
+	item = more;
+	refused("3 queues, and the back end at ");
+	bed_close(&bed);
+}
+END_TEST
+
+START_TEST(private_memory)
+{
+	child_start();
+	bed_open(&bed, TRANSPORT_PCI, false);
+	refused("give --memory shared=on");
+	bed_close(&bed);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("vhost-user-device");
+	TCase *t = tcase_create("vhost-user-device");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	tcase_add_loop_test(t, works, 0, 2);
+	tcase_add_loop_test(t, resets, 0, 2);
+	tcase_add_loop_test(t, killed, 0, 2);
+	tcase_add_loop_test(t, killed_often, 0, 2);
+	tcase_add_loop_test(t, away, 0, 2);
+	tcase_add_loop_test(t, paused, 0, 2);
+	tcase_add_loop_test(t, saved, 0, 2);
+	tcase_add_test(t, nobody_listens);
+	tcase_add_test(t, never_answers);
+	tcase_add_test(t, too_few_queues);
+	tcase_add_test(t, private_memory);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	log_setup(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_ERROR);
+	return suite_run(suite());
+}
