@@ -223,12 +223,15 @@ static void say_error(const struct diag *d)
 
 int main(int argc, char **argv)
 {
+	static char output[KIB(128)]; /* the manual is the longest, 40 KiB */
 	unsigned closed = fill_standard_streams();
 	struct diag d = DIAG_INIT;
 	int status = CLI_EXIT_OK, err;
 	struct cli cli;
 
 	signal(SIGPIPE, SIG_IGN); /* writes report EPIPE */
+	/* All in one write at the end, which says why it failed. */
+	setvbuf(stdout, output, _IOFBF, sizeof(output));
 	err = cli_parse(&cli, arch_native()->name, argc, argv, &d);
 	if (!err)
 		err = run_verb(&cli, closed, &status, &d);

@@ -15,8 +15,6 @@
 
 #include "devices/vhost/backend-impl.h"
 
-
-
 #define PROTOCOL                                                           \
 	(VU_P_MQ | VU_P_REPLY_ACK | VU_P_BACKEND_REQ | VU_P_CONFIG |       \
 	 VU_P_INFLIGHT_SHMFD | VU_P_RESET_DEVICE | VU_P_CONFIG_MEM_SLOTS | \
