@@ -147,6 +147,7 @@ check:
 		"$(SRC)/tests/guests/run x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
 		"$(SRC)/tests/guests/run --emulated x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
 		"$(SRC)/tests/guests/run arm64 $(ARM)/spandrel $(test-payloads:%=$(ARM)/guests/%)" \
+		"$(SRC)/tests/interop/run $(B)/spandrel" \
 		"$(SRC)/tests/e2e/cli $(B)/spandrel" \
 		"$(SRC)/tests/lint/run $(B)" \
 		$(unit-programs) \

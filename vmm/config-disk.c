@@ -127,7 +127,7 @@ const struct schema_option disk_option = {
 	KEYS(disk_keys),
 	.later = LATER_DEVICE " vhost_user socket _disable_aio",
 	.doc = "virtio disk",
-	MACHINE,
+	SERVED,
 };
 
 static const struct schema_key group_keys[] = {

@@ -34,6 +34,13 @@ static const struct kind {
 	const char *word, *cls, *id, *option;
 	size_t items, item_count, item_id;
 } kinds[] = {
+	{ .word = "blk",
+	  .cls = "virtio-blk",
+	  .id = "_disk0",
+	  .option = "disk",
+	  .items = offsetof(struct vm_config, disks),
+	  .item_count = offsetof(struct vm_config, disk_count),
+	  .item_id = offsetof(struct disk_config, id) },
 	{ .word = "rng", .cls = "virtio-rng", .id = "__rng" },
 };
 

@@ -122,10 +122,10 @@ static void put_topology(uint8_t *config, const struct block_info *i)
 static void blk_get_config(struct virtio_device *vd, uint8_t *config)
 {
 	struct blk *blk = to_blk(vd);
+	uint32_t size = blk->cfg->queue_size; /* a front end may use less */
 
 	memset(config, 0, CFG_BYTES);
-	put_le32(config + CFG_SEG_MAX,
-		 vd->queue_size > 3 ? MIN(vd->queue_size - 2u, SEG_MAX) : 1);
+	put_le32(config + CFG_SEG_MAX, size > 3 ? MIN(size - 2u, SEG_MAX) : 1);
 	config[CFG_WRITEBACK] = blk->write_back;
 	put_le16(config + CFG_NUM_QUEUES, (uint16_t)vd->queue_count);
 	if (!blk->image)
@@ -244,7 +244,7 @@ static int blk_realize(struct virtio_device *vd, struct diag *d)
 
 	blk->cfg = vd->dev.item;
 	vd->queue_count = blk->cfg->num_queues;
-	vd->queue_size = (uint16_t)blk->cfg->queue_size;
+	vd->queue_size = virtio_queue_most(vd, blk->cfg->queue_size);
 	blk->write_back = true;
 	set_serial(blk);
 	set_limit(blk);

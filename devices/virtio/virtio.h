@@ -312,6 +312,20 @@ void virtio_kick(struct virtio_device *vd, unsigned queue);
  */
 int virtio_call_fd(struct virtio_device *vd, unsigned queue);
 
+/* Entries that a front end may expect of a served queue: libblkio and DPDK
+ * take 256 and up to 1024, and no message says how many there are. */
+#define VIRTIO_SERVED_QUEUE 1024
+
+/** virtio_queue_most - for virtio_device.queue_size: what the configuration
+ * says, or, for a served device, enough for any front end */
+static inline uint16_t virtio_queue_most(const struct virtio_device *vd,
+					 uint32_t configured)
+{
+	return (uint16_t)(vd->dev.env->transport
+				  ? MAX(configured, VIRTIO_SERVED_QUEUE)
+				  : configured);
+}
+
 /** virtio_config_changed - count and tell the driver; any thread */
 void virtio_config_changed(struct virtio_device *vd);
 

@@ -419,7 +419,7 @@ static int vsock_realize(struct virtio_device *vd, struct diag *d)
 	v->cid = cfg->cid;
 	v->path = cfg->socket;
 	/* No RAM: the machine is only described, nothing may be created. */
-	if (!vd->dev.env->ram->region_count)
+	if (vd->dev.env->tables_only)
 		return 0;
 	v->limits = default_limits;
 	err = vsock_conns_new(v, d);

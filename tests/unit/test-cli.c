@@ -182,9 +182,9 @@ static const struct {
 	      "--help" },
 	{ "--cpus|boot=1", "--kernel is missing: there is nothing to boot; "
 			   "see spandrel --help" },
-	{ "device", "spandrel device : which device? blk|net|rng" },
+	{ "device", "spandrel device : which device? blk|rng" },
 	{ "device|rgn|--socket|s", "spandrel device rgn: which device? "
-				   "blk|net|rng" },
+				   "blk|rng" },
 	{ "device|rng", "--socket is missing: where shall front ends connect "
 			"to" },
 	{ "device|rng|--socket|s|--memory|size=1G",
