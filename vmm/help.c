@@ -79,8 +79,9 @@ static void help_option(FILE *out, const struct schema_option *o)
 	cli_placeholder(o, value);
 	snprintf(left, sizeof(left), "  %s--%s%s%s", letter, o->name,
 		 *value ? " " : "", value);
-	snprintf(text, sizeof(text), "%s%s", o->doc,
-		 o->list ? "" : schema_text_limits(o->key, limits));
+	snprintf(text, sizeof(text), "%s%s%s", o->doc,
+		 o->list ? "" : schema_text_limits(o->key, limits),
+		 o->most > 1 ? "; can be given several times" : "");
 	entry(out, left, text);
 	for (unsigned i = 0; o->list && i < o->key_count; i++)
 		help_key(out, &o->key[i]);

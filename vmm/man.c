@@ -62,6 +62,9 @@ static void man_option(FILE *out, const struct schema_option *o)
 	cli_placeholder(o, value + 1);
 	if (!o->list)
 		schema_text_limits(o->key, limits);
+	else if (o->most > 1)
+		snprintf(limits, sizeof(limits),
+			 "; can be given several times");
 	man_entry(out, prefix, o->name, value[1] ? value : "", o->doc, limits);
 	if (!o->list)
 		return;
