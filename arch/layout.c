@@ -101,12 +101,23 @@ int layout_check_memory(const struct vm_config *cfg,
 	return 0;
 }
 
+/* Is it one that every machine has, or one that was asked for? */
+static bool wanted(const struct vm_config *cfg, const char *cls)
+{
+	if (!strcmp(cls, "watchdog-sp805"))
+		return cfg->watchdog;
+	if (!strcmp(cls, "vmgenid"))
+		return cfg->platform.vmgenid;
+	return true;
+}
+
 unsigned layout_devices(struct arch_device *out, const struct vm_config *cfg,
 			const struct arch_device *all, unsigned count)
 {
-	unsigned skip = cfg->serial.mode == CHAR_OFF;
+	unsigned n = 0;
 
-	count -= skip + !cfg->watchdog;
-	memcpy(out, all + skip, count * sizeof(*out));
-	return count;
+	for (unsigned i = cfg->serial.mode == CHAR_OFF; i < count; i++)
+		if (wanted(cfg, all[i].cls))
+			out[n++] = all[i];
+	return n;
 }

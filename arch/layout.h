@@ -61,7 +61,7 @@ int layout_check_memory(const struct vm_config *cfg,
 /**
  * layout_devices - see struct arch.devices
  * @all: @count devices, the first of which is the serial port; it is left out
- *	with --serial off
+ *	with --serial off, and others if they were not asked for
  */
 unsigned layout_devices(struct arch_device *out, const struct vm_config *cfg,
 			const struct arch_device *all, unsigned count);

@@ -29,6 +29,9 @@ static const struct device_class *const classes[] = {
 #ifdef CONFIG_WATCHDOG
 	&watchdog_sp805_class,
 #endif
+#ifdef CONFIG_VMGENID
+	&vmgenid_class,
+#endif
 #ifdef CONFIG_VIRTIO_RNG
 	&virtio_rng_class,
 #endif

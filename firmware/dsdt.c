@@ -5,7 +5,8 @@
  * Data is written by aml.c; methods are compiled from firmware/asl.
  *
  * Names: C000 to DFFF processors, PCI0, MBRD (motherboard resources), GED_,
- * PWRB, DVnn device nn of the platform description.
+ * PWRB, VGED and VGEN (generation ID), DVnn device nn of the platform
+ * description.
  *
  * Not implemented: hot-plug, PCI segments beyond 0, I/O windows of PCI that
  * are translated from memory (arm64).
@@ -198,6 +199,28 @@ static void put_ged(struct acpi_buf *b, const struct platform *p,
 	aml_close(b, mark);
 }
 
+/* An event device of its own, whose _EVT says that the ID changed, and where
+ * the ID is: Package () { low, high half of the address }. */
+static void put_vmgenid(struct acpi_buf *b, const struct platform *p,
+			const struct plat_dev *dev)
+{
+	struct plat_dev event = *dev;
+	struct aml_mark mark = aml_device(b, "VGED"), addr;
+
+	event.range_count = 0;
+	aml_paste(b, ged_aml_code, sizeof(ged_aml_code), "VGED");
+	put_resources(b, p, &event);
+	aml_close(b, mark);
+	mark = aml_device(b, "VGEN");
+	aml_paste(b, ged_aml_code, sizeof(ged_aml_code), "VGEN");
+	aml_name(b, "ADDR");
+	addr = aml_package(b, 2);
+	aml_integer(b, (uint32_t)dev->range[0].base);
+	aml_integer(b, dev->range[0].base >> 32);
+	aml_close(b, addr);
+	aml_close(b, mark);
+}
+
 static void put_devices(struct acpi_buf *b, const struct platform *p)
 {
 	for (unsigned i = 0; i < p->dev_count; i++) {
@@ -205,6 +228,8 @@ static void put_devices(struct acpi_buf *b, const struct platform *p)
 
 		if (dev->role == PLAT_GED)
 			put_ged(b, p, dev);
+		else if (dev->role == PLAT_VMGENID)
+			put_vmgenid(b, p, dev);
 		else if (dev->hid && dev->role != PLAT_PCI_HOST)
 			put_dev(b, p, i);
 	}

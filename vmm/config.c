@@ -304,6 +304,13 @@ static const struct schema_key platform_keys[] = {
 	  .doc = "virtio devices offer VIRTIO_F_ACCESS_PLATFORM: the guest's "
 		 "driver then maps buffers as for a physical device",
 	  SINCE },
+	{ .name = "vmgenid",
+	  .type = SCHEMA_BOOL,
+	  .offset = AT(platform.vmgenid),
+	  .preset = "off",
+	  .doc = "a generation ID, by which the guest notices that it is a "
+		 "copy of another; without it, the machine is as before",
+	  SINCE },
 };
 
 static const struct schema_key tpm_keys[] = {

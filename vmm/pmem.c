@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,7 +37,7 @@ static struct plat_range room(const struct platform *p)
 				    end > base ? end - base : 0 };
 }
 
-static int take(struct platform *p, const struct pmem_config *c, uint64_t size,
+static int take(struct platform *p, uint64_t size, struct plat_range *out,
 		struct diag *d)
 {
 	struct plat_range from = room(p);
@@ -44,15 +45,26 @@ static int take(struct platform *p, const struct pmem_config *c, uint64_t size,
 
 	if (!range_within(base, size, from.base, from.size_bytes))
 		return diag_fail(d, ENOSPC,
-				 "--pmem file=%s: %" PRIu64 " bytes do not fit "
-				 "between RAM and the end of the %u-bit "
-				 "address space (--cpus max_phys_bits)",
-				 c->file, size, p->pa_bits);
-	p->pmem[p->pmem_count++] = (struct plat_range){ PLAT_MMIO, base, size };
+				 "%" PRIu64 " bytes do not fit between RAM and "
+				 "the end of the %u-bit address space (--cpus "
+				 "max_phys_bits)",
+				 size, p->pa_bits);
+	*out = (struct plat_range){ PLAT_MMIO, base, size };
 	if (p->pci.mmio64.size_bytes) {
 		p->pci.mmio64.size_bytes -= base + size - from.base;
 		p->pci.mmio64.base = base + size;
 	}
+	return 0;
+}
+
+static int take_file(struct platform *p, const struct pmem_config *c,
+		     uint64_t size, struct diag *d)
+{
+	int err = take(p, size, &p->pmem[p->pmem_count], d);
+
+	if (err)
+		return diag_fail(d, -err, "--pmem file=%s", c->file);
+	p->pmem_count++;
 	return 0;
 }
 
@@ -138,7 +150,7 @@ static int map_fd(struct platform *p, struct guest_ram *ram,
 
 	if (size < 0)
 		return (int)size;
-	err = take(p, c, (uint64_t)size, d);
+	err = take_file(p, c, (uint64_t)size, d);
 	if (err)
 		return err;
 	err = ram_add_pmem(ram, GPA(p->pmem[p->pmem_count - 1].base),
@@ -173,7 +185,7 @@ static int place_unopened(struct platform *p, const struct pmem_config *c,
 	uint64_t size = c->size_bytes ? c->size_bytes : (uint64_t)st->st_size;
 	int err = check_size(c, size, size, d);
 
-	return err ? err : take(p, c, size, d);
+	return err ? err : take_file(p, c, size, d);
 }
 
 static int place_one(struct platform *p, struct guest_ram *ram,
@@ -196,6 +208,42 @@ static int place_one(struct platform *p, struct guest_ram *ram,
 	return err;
 }
 
+/* ---- the generation ID -------------------------------------------------- */
+
+static int map_page(struct guest_ram *ram, const struct plat_range *at,
+		    struct diag *d)
+{
+	int fd = memfd_create("spandrel-vmgenid",
+			      MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int err;
+
+	if (fd < 0)
+		return diag_errno(d, errno, "cannot create a memfd");
+	/* A back end that maps it must not be able to cut it short. */
+	if (ftruncate(fd, (off_t)at->size_bytes) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+		err = diag_errno(d, errno, "cannot size a memfd");
+	else
+		err = ram_add_pmem(ram, GPA(at->base), at->size_bytes, fd,
+				   false, d);
+	if (err)
+		close(fd);
+	return err;
+}
+
+static int place_vmgenid(struct platform *p, struct guest_ram *ram,
+			 const struct vm_config *cfg, struct diag *d)
+{
+	int err;
+
+	if (!cfg->platform.vmgenid)
+		return 0;
+	err = take(p, VMGENID_PAGE, &p->vmgenid, d);
+	if (!err && ram)
+		err = map_page(ram, &p->vmgenid, d);
+	return err ? diag_fail(d, -err, "--platform vmgenid=on") : 0;
+}
+
 int pmem_place(struct platform *p, struct guest_ram *ram,
 	       const struct vm_config *cfg, struct diag *d)
 {
@@ -203,5 +251,5 @@ int pmem_place(struct platform *p, struct guest_ram *ram,
 
 	for (unsigned i = 0; i < cfg->pmem_count && !err; i++)
 		err = place_one(p, ram, &cfg->pmem[i], d);
-	return err;
+	return err ? err : place_vmgenid(p, ram, cfg, d);
 }

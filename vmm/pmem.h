@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: persistent memory: files that the guest maps
+ * DOC: memory that is not RAM: files that the guest maps, and the generation ID
  *
  * Each --pmem file gets a range of guest-physical addresses right above RAM,
  * taken from the lower end of the 64-bit PCI window. Not from its upper end:
  * Linux with KASLR on x86_64 leaves room in its direct map for 10 TiB above
  * RAM only (CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING), and refuses persistent
  * memory beyond. Machines without PCI use the addresses above RAM and 4 GiB.
+ *
+ * The page of the generation ID (--platform vmgenid=on) is a file without a
+ * name, behind all others: a reset does not clear it.
  *
  * Threads: main, while the machine is built.
  */
@@ -22,10 +25,14 @@
  * memory in subsections of 2 MiB (include/linux/mmzone.h) */
 #define PMEM_ALIGN MIB(2)
 
+/** VMGENID_PAGE - bytes: the largest page of any host, and of any guest */
+#define VMGENID_PAGE KIB(64)
+
 /**
- * pmem_place - open, lock and map the files of config.pmem
- * @p: laid out; receives platform.pmem, loses as much of its PCI window. Call
- *	it before devices take their part of that
+ * pmem_place - open, lock and map the files of config.pmem, and the page of
+ *	the generation ID
+ * @p: laid out; receives platform.pmem and platform.vmgenid, loses as much of
+ *its PCI window. Call it before devices take their part of that
  * @ram: holds all RAM; NULL: only find the places, as for tables: nothing is
  *	opened
  *

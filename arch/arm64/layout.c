@@ -229,8 +229,10 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	err = fill_high(p, UINT64_C(1) << bits, d);
 	if (err)
 		return err;
-	/* Persistent memory without a PCI window goes anywhere above RAM. */
-	p->pa_bits = cfg->pmem_count && !p->pci.mmio64.size_bytes
+	/* Memory that is not RAM goes anywhere above it without a PCI window.
+	 */
+	p->pa_bits = (cfg->pmem_count || cfg->platform.vmgenid) &&
+				     !p->pci.mmio64.size_bytes
 			     ? bits
 			     : needed_bits(p);
 	p->virtio_mmio = layout_mmio(ARM64_VIRTIO_BASE,
@@ -248,6 +250,7 @@ unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 		  ARM64_SPI_PL011 },
 		{ "rtc-pl031", PLAT_MMIO, ARM64_PL031_BASE, ARM64_SPI_PL031 },
 		{ "gpio-pl061", PLAT_MMIO, ARM64_PL061_BASE, ARM64_SPI_PL061 },
+		{ "vmgenid", PLAT_MMIO, 0, ARM64_SPI_VMGENID },
 		{ "watchdog-sp805", PLAT_MMIO, ARM64_WATCHDOG_BASE,
 		  ARCH_NO_PIN },
 	};

@@ -34,7 +34,8 @@
  * the fewest address bits that hold everything: each level of stage-2 tables
  * that is not there makes every TLB miss cheaper.
  *
- * Interrupts: wires are SPIs counted from 0 (INTID - 32).
+ * Interrupts: wires are SPIs counted from 0 (INTID - 32). SPI 8 says that the
+ * generation ID changed; its page is where vmm/pmem.h says.
  */
 #ifndef ARCH_ARM64_LAYOUT_H
 #define ARCH_ARM64_LAYOUT_H
@@ -76,6 +77,7 @@ enum arm64_spi {
 	ARM64_SPI_PL031 = 2,
 	ARM64_SPI_INTX = 3, /* INTA..INTD: 3 to 6 */
 	ARM64_SPI_PL061 = 7,
+	ARM64_SPI_VMGENID = 8,
 	ARM64_SPI_VIRTIO = 16, /* 16 to 47 */
 	ARM64_SPI_COUNT = 64,  /* what the GIC is asked for; multiple of 32 */
 };

@@ -107,6 +107,7 @@ static unsigned fake_devices(const struct vm_config *cfg,
 		{ "serial-16550", PLAT_MMIO, FAKE_SERIAL_GPA, FAKE_PIN_SERIAL },
 		{ "gpio-pl061", PLAT_MMIO, FAKE_POWER_KEY_GPA,
 		  FAKE_PIN_POWER_KEY },
+		{ "vmgenid", PLAT_MMIO, 0, FAKE_PIN_VMGENID },
 		{ "watchdog-sp805", PLAT_MMIO, FAKE_WATCHDOG_GPA, ARCH_NO_PIN },
 	};
 

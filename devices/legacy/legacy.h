@@ -41,6 +41,10 @@ extern const struct device_class debug_console_class;
  * edge wire */
 extern const struct device_class ged_class;
 
+/** vmgenid_class - generation ID, in platform.vmgenid; no registers; edge wire
+ */
+extern const struct device_class vmgenid_class;
+
 /** watchdog_sp805_class - Arm PrimeCell watchdog, 4 KiB, also for ACPI's WDAT;
  * no wire */
 extern const struct device_class watchdog_sp805_class;

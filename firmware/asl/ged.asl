@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Generic event device (ACPI 6.5 sec. 5.6.9) and the power button behind it.
+ * Generic event devices (ACPI 6.5 sec. 5.6.9) and what is behind them: the
+ * power button, the generation ID (Microsoft, "Virtual Machine Generation ID").
  * The generator makes the devices and pastes what is inside of them; into GED
- * it adds PWRI and _CRS.
+ * it adds PWRI and _CRS, into VGED _CRS.
  */
 DefinitionBlock ("", "SSDT", 2, "SPNDRL", "SPANDREL", 1)
 {
@@ -22,6 +23,26 @@ DefinitionBlock ("", "SSDT", 2, "SPNDRL", "SPANDREL", 1)
             {
                 Notify (PWRB, 0x80)
             }
+        }
+    }
+
+    /* Generation ID: the generator adds ADDR */
+    Device (VGEN)
+    {
+        Name (_HID, "SPND0001")
+        Name (_CID, "VM_Gen_Counter")
+        Name (_DDN, "VM_Gen_Counter")
+    }
+
+    /* The event device whose only wire says that the ID changed */
+    Device (VGED)
+    {
+        Name (_HID, "ACPI0013")
+        Name (_UID, One)
+
+        Method (_EVT, 1, Serialized)
+        {
+            Notify (VGEN, 0x80)
         }
     }
 

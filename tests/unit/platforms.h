@@ -26,6 +26,7 @@
  * @nodes: NUMA nodes; 0 and 1: no NUMA
  * @bare: no console, no power button, no timer
  * @clidr: CLIDR_EL1 of arm64
+ * @vmgenid: there is a generation ID
  */
 struct sample {
 	const char *name;
@@ -38,6 +39,7 @@ struct sample {
 	unsigned nodes;
 	bool bare;
 	uint64_t clidr;
+	bool vmgenid;
 };
 
 static const struct sample samples[] = {
@@ -65,6 +67,7 @@ static const struct sample samples[] = {
 	{ "arm-300", true, { 1, 300, 1, 1 }, .pci = true },
 	{ "arm-hotplug", true, { 1, 8, 1, 1 }, .enabled = 3, .pci = true },
 	{ "arm-bare", true, { 1, 1, 1, 1 }, .bare = true },
+	{ "arm-vmgenid", true, { 1, 1, 1, 1 }, .pci = true, .vmgenid = true },
 	{ "x86-1", false, { 1, 1, 1, 1 }, .pci = true },
 	{ "x86-2", false, { 2, 1, 1, 1 }, .virtio_mmio = 2 },
 	{ "x86-4x2", false, { 2, 2, 1, 2 }, .pci = true },
@@ -90,6 +93,7 @@ static const struct sample samples[] = {
 	  .pci = true,
 	  .nodes = 2,
 	  .high_ram = GIB(4) },
+	{ "x86-vmgenid", false, { 1, 1, 1, 1 }, .pci = true, .vmgenid = true },
 	{ "x86-bare", false, { 1, 1, 1, 1 }, .bare = true },
 };
 
@@ -287,6 +291,14 @@ static inline void sample_virtio(struct platform *p, unsigned i)
 			      .prop_count = 1 });
 }
 
+static inline void sample_vmgenid(struct platform *p, bool arm64)
+{
+	sample_dev(p, (struct plat_dev){
+			      PLAT_VMGENID, "vmgenid", "microsoft,vmgenid\0",
+			      .range = { sample_mmio(0x8123450000, 16) },
+			      .irq = { { arm64 ? 8 : 6, false } } });
+}
+
 /** sample_make - fill @p, which platform_release() frees */
 static inline void sample_make(struct platform *p, const struct sample *s)
 {
@@ -309,6 +321,8 @@ static inline void sample_make(struct platform *p, const struct sample *s)
 		sample_arm64_devices(p);
 	if (!s->bare && !s->arm64)
 		sample_x86_64_devices(p);
+	if (s->vmgenid)
+		sample_vmgenid(p, s->arm64);
 	for (unsigned i = 0; i < s->virtio_mmio; i++)
 		sample_virtio(p, i);
 }

@@ -336,6 +336,42 @@ START_TEST(test_methods)
 }
 END_TEST
 
+/* What Linux' drivers/virt/vmgenid.c looks for, and its notification */
+START_TEST(test_vmgenid)
+{
+	static const char *const says[] = {
+		"\"VM_GEN_COUNTER\"",	   "Contains 2 Elements",
+		"0000000023450000",	   "0000000000000081",
+		"Device Notify on [VGEN]", "0x80",
+		"Dword00 : 00000006",
+	};
+	const char *at;
+	struct machine m;
+	struct tool tool;
+
+	machine_make(&m, sample_named("x86-vmgenid"));
+	tool_open(&tool);
+	tool_write(&tool, "t.aml", need(&m, "DSDT"),
+		   table_by_sig(&m.t, "DSDT")->size_bytes);
+	ck_assert_int_eq(tool_run(&tool,
+				  "acpiexec -b 'evaluate \\_SB.VGEN._CID;"
+				  "evaluate \\_SB.VGEN.ADDR;"
+				  "evaluate \\_SB.VGED._EVT 6;"
+				  "resources \\_SB.VGED' t.aml"),
+			 0);
+	at = tool.said;
+	for (unsigned i = 0; i < ARRAY_SIZE(says); i++) {
+		const char *next = strstr(at, says[i]);
+
+		ck_assert_msg(next != NULL, "no '%s' in %s", says[i], at);
+		at = next;
+	}
+	ck_assert_ptr_null(strstr(tool.said, "ACPI Error"));
+	tool_close(&tool);
+	machine_free(&m);
+}
+END_TEST
+
 /* The host bridge's windows, as ACPICA reads them */
 static const char *const windows[] = {
 	": 0000",
@@ -933,6 +969,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_iasl, 0, n);
 	tcase_add_loop_test(t, test_iasl_sees_damage, 0, ARRAY_SIZE(damages));
 	tcase_add_test(t, test_methods);
+	tcase_add_test(t, test_vmgenid);
 	tcase_add_test(t, test_windows);
 	tcase_add_loop_test(t, test_fadt, 0, 2);
 	tcase_add_loop_test(t, test_madt, 0, n);

@@ -337,6 +337,10 @@ START_TEST(test_devices)
 	cfg.watchdog = true;
 	ck_assert_uint_eq(arm64_devices(&cfg, out), 3);
 	ck_assert_str_eq(out[2].cls, "watchdog-sp805");
+	cfg.platform.vmgenid = true;
+	ck_assert_uint_eq(arm64_devices(&cfg, out), 4);
+	ck_assert_str_eq(out[2].cls, "vmgenid");
+	ck_assert_uint_eq(out[2].pin, 8);
 }
 END_TEST
 

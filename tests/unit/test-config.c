@@ -107,9 +107,9 @@ static const struct {
 	{ "serial", "\"file=a,b\"", "file=\"a,b\"" },
 	{ "rng", "src=/dev/hwrng", "src=/dev/hwrng" },
 	{ "platform", "tables=fdt",
-	  "tables=fdt,transport=pci,access_platform=off" },
+	  "tables=fdt,transport=pci,access_platform=off,vmgenid=off" },
 	{ "platform", "transport=mmio,tables=acpi",
-	  "tables=acpi,transport=mmio,access_platform=off" },
+	  "tables=acpi,transport=mmio,access_platform=off,vmgenid=off" },
 	{ "hypervisor", "fake", "fake" },
 };
 
