@@ -100,11 +100,17 @@ $(B)/guests/%.elf: $(B)/guests/payload-%.o $(guest-common:%=$(B)/guests/%.o) $(B
 $(B)/guests/%: $(B)/guests/%.elf
 	$(Q)$(CROSS_COMPILE)objcopy $(GUEST_COPY_$(ARCH)) $< $@
 
+# What payloads' host sides run: stream, which the images have as well.
+$(B)/guests/stream: tests/images/tools/stream.c $(O)/.deps
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $<
+
 # off and idle are for make bench; the others test themselves.
 test-payloads := $(filter-out off idle,$(payloads))
 .PHONY: payloads guests
-payloads: $(payloads:%=$(B)/guests/%)
-guests: $(B)/spandrel $(test-payloads:%=$(B)/guests/%)
+payloads: $(payloads:%=$(B)/guests/%) $(B)/guests/stream
+guests: $(B)/spandrel $(test-payloads:%=$(B)/guests/%) $(B)/guests/stream
 	$(Q)$(PYTHON) $(SRC)/tests/run "$(SRC)/tests/guests/run $(ARCH) $(B)/spandrel $(test-payloads:%=$(B)/guests/%)"
 
 # make bench builds both ISAs by calling itself.

@@ -199,11 +199,12 @@ class Servers:
     guest: the image that cases find as /guest/initramfs
     tools: give the server the programs of tests/images/image tools
     prelude: shell, before all cases
+    show: print what the server says, as it comes
     """
 
     def __init__(self, server, spandrel, guest="guest", tools=False,
-                 prelude=""):
-        self.server, self.spandrel = server, spandrel
+                 prelude="", show=False):
+        self.server, self.spandrel, self.show = server, spandrel, show
         self.guest, self.tools, self.prelude = guest, tools, prelude
         self.allowed = load_allowed()
         self.rest = []
@@ -235,7 +236,7 @@ class Servers:
                                        stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT)
             try:
-                self.rest += split_output(process, cases)
+                self.rest += split_output(process, cases, self.show)
             finally:
                 process.terminate()
                 process.wait()
@@ -252,7 +253,7 @@ class Servers:
             case.output = case.code = None
         self.run(cases)
 
-    def judge(self, cases, show):
+    def judge(self, cases):
         """TAP; how many were bad."""
         print(f"1..{len(cases)}")
         bad = 0
@@ -263,7 +264,7 @@ class Servers:
                   f"{self.server}: {case.name}")
             for problem in problems:
                 print(f"# {problem}")
-            if problems or show:
+            if problems and not self.show:
                 for line in (case.output or "(no output)").splitlines()[-400:]:
                     print(f"#   {line}")
         if any(c.code is None for c in cases):
@@ -275,12 +276,14 @@ class Servers:
         return bad
 
 
-def split_output(process, cases):
+def split_output(process, cases, show):
     """Give each case its lines; returns those that are no case's."""
     by_name = {c.name: c for c in cases}
     current, lines, rest, start = None, [], [], 0
     for raw in process.stdout:
         line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        if show:
+            print(f"# {line}", flush=True)
         if line.startswith("@@CASE "):
             current, lines = by_name[line[7:]], []
             start = time.monotonic()
@@ -305,14 +308,15 @@ def main(about, servers, cases_of, **options):
     parser.add_argument("spandrel")
     parser.add_argument("--only", default="", help="part of the case's name")
     parser.add_argument("--show", action="store_true",
-                        help="print the output of every case")
+                        help="print all output as it comes")
     parser.add_argument("--once", action="store_true",
                         help="no second try for what fails")
     args = parser.parse_args()
     cases = [c for c in cases_of(args.server) if args.only in c.name]
-    runner = Servers(args.server, os.path.abspath(args.spandrel), **options)
+    runner = Servers(args.server, os.path.abspath(args.spandrel),
+                     show=args.show, **options)
     runner.run(cases)
     again = [c for c in cases if c.problems(runner.allowed)]
     if again and not args.once:
         runner.run_again(again)
-    return 1 if runner.judge(cases, args.show) else 0
+    return 1 if runner.judge(cases) else 0

@@ -49,7 +49,11 @@ class Tree:
         raise ElfError(f"no package has {path}: look at tests/images/programs")
 
     def closure(self, programs):
-        """{path in the image: file} of PROGRAMS and what they need."""
+        """{path in the image: file} of PROGRAMS and what they need. One
+        without a folder is a library that some program loads by itself."""
+        programs = [path if "/" in path else
+                    self.libraries[path][len(self.folder):]
+                    for path in programs]
         found = {path: self.find(path) for path in programs}
         todo = list(found.values())
         while todo:

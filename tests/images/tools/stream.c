@@ -42,7 +42,8 @@
 #define QUIET_MS     60000 /* nothing moved for so long: give up */
 #define START_TRIES  100   /* the server may not listen yet: 10 s */
 
-static _Noreturn void fail(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static _Noreturn void
+fail(const char *format, ...)
 {
 	va_list args;
 
@@ -246,11 +247,15 @@ static int listen_at(const char *given)
 	return fd;
 }
 
-static void greet(int fd, const char *format, uint64_t bytes)
+/* "@word\n" or "@word @bytes\n" */
+static void greet(int fd, const char *word, uint64_t bytes)
 {
 	char line[LINE_BYTES];
 
-	snprintf(line, sizeof(line), format, bytes);
+	if (bytes)
+		snprintf(line, sizeof(line), "%s %" PRIu64 "\n", word, bytes);
+	else
+		snprintf(line, sizeof(line), "%s\n", word);
 	send_all(fd, line, strlen(line));
 }
 
@@ -310,7 +315,7 @@ static _Noreturn void serve_one(int fd)
 
 	read_line(fd, line);
 	if (!strcmp(line, "sink"))
-		greet(fd, "OK %" PRIu64 "\n", receive_pattern(fd));
+		greet(fd, "OK", receive_pattern(fd));
 	else if (!strcmp(line, "echo"))
 		serve_echo(fd);
 	else if (sscanf(line, "source %" SCNu64, &bytes) == 1)
@@ -364,7 +369,7 @@ static int send_to(const char *address, uint64_t bytes)
 	int fd = dial(address);
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	greet(fd, "sink\n", 0);
+	greet(fd, "sink", 0);
 	send_pattern(fd, bytes);
 	shutdown(fd, SHUT_WR);
 	read_line(fd, line);
@@ -381,7 +386,7 @@ static int receive_from(const char *address, uint64_t bytes)
 	int fd = dial(address);
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	greet(fd, "source %" PRIu64 "\n", bytes);
+	greet(fd, "source", bytes);
 	got = receive_pattern(fd);
 	errno = 0;
 	if (got != bytes)
@@ -466,7 +471,7 @@ static int echo(const char *address, uint64_t bytes, unsigned count)
 		all[i].fd = dial(address);
 		pattern_start(&all[i].out);
 		pattern_start(&all[i].in);
-		greet(all[i].fd, "echo\n", 0);
+		greet(all[i].fd, "echo", 0);
 		polls[i] = (struct pollfd){ all[i].fd, POLLIN | POLLOUT, 0 };
 	}
 	while (open) {
