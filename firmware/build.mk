@@ -11,4 +11,4 @@ $(asl-headers): $(B)/%.h: $(SRC)/%.asl $(B)/include/config/auto.conf
 	$(Q)iasl -vs -we -tc -p $(basename $@) $< >$(basename $@).log || \
 		{ cat $(basename $@).log >&2; exit 1; }
 	$(Q)sed 's/^unsigned char/static const unsigned char/' $(basename $@).hex >$@
-$(addsuffix /firmware/dsdt.o,$(B) $(B)/asan $(B)/tsan): $(asl-headers)
+$(addsuffix /firmware/dsdt.o,$(B) $(B)/asan $(B)/tsan $(B)/fuzz): $(asl-headers)
