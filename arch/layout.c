@@ -108,6 +108,8 @@ static bool wanted(const struct vm_config *cfg, const char *cls)
 		return cfg->watchdog;
 	if (!strcmp(cls, "vmgenid"))
 		return cfg->platform.vmgenid;
+	if (!strcmp(cls, "vmclock"))
+		return cfg->platform.vmclock;
 	return true;
 }
 

@@ -21,6 +21,7 @@ endif
 obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
 obj-$(CONFIG_WATCHDOG) += devices/legacy/watchdog-sp805.o
 obj-$(CONFIG_VMGENID) += devices/legacy/vmgenid.o
+obj-$(CONFIG_VMCLOCK) += devices/legacy/vmclock.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o \
 	devices/virtio/queue-packed.o devices/virtio/queue-split.o \

@@ -32,6 +32,9 @@ static const struct device_class *const classes[] = {
 #ifdef CONFIG_VMGENID
 	&vmgenid_class,
 #endif
+#ifdef CONFIG_VMCLOCK
+	&vmclock_class,
+#endif
 #ifdef CONFIG_VIRTIO_RNG
 	&virtio_rng_class,
 #endif

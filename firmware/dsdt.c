@@ -5,8 +5,8 @@
  * Data is written by aml.c; methods are compiled from firmware/asl.
  *
  * Names: C000 to DFFF processors, PCI0, MBRD (motherboard resources), GED_,
- * PWRB, VGED and VGEN (generation ID), DVnn device nn of the platform
- * description.
+ * PWRB, VGED and VGEN (generation ID), CGED and VCLK (VMClock), DVnn device nn
+ * of the platform description.
  *
  * Not implemented: hot-plug, PCI segments beyond 0, I/O windows of PCI that
  * are translated from memory (arm64).
@@ -199,18 +199,41 @@ static void put_ged(struct acpi_buf *b, const struct platform *p,
 	aml_close(b, mark);
 }
 
-/* An event device of its own, whose _EVT says that the ID changed, and where
- * the ID is: Package () { low, high half of the address }. */
+/* An event device of its own for the wire of @dev, whose _EVT says that it
+ * changed */
+static void put_event(struct acpi_buf *b, const struct platform *p,
+		      const struct plat_dev *dev, const char *name)
+{
+	struct plat_dev event = *dev;
+	struct aml_mark mark = aml_device(b, name);
+
+	event.range_count = 0;
+	aml_paste(b, ged_aml_code, sizeof(ged_aml_code), name);
+	put_resources(b, p, &event);
+	aml_close(b, mark);
+}
+
+static void put_vmclock(struct acpi_buf *b, const struct platform *p,
+			const struct plat_dev *dev)
+{
+	struct plat_dev clock = *dev;
+	struct aml_mark mark;
+
+	put_event(b, p, dev, "CGED");
+	clock.irq_count = 0;
+	mark = aml_device(b, "VCLK");
+	aml_paste(b, ged_aml_code, sizeof(ged_aml_code), "VCLK");
+	put_resources(b, p, &clock);
+	aml_close(b, mark);
+}
+
+/* Where it is: Package () { low, high half of the address } */
 static void put_vmgenid(struct acpi_buf *b, const struct platform *p,
 			const struct plat_dev *dev)
 {
-	struct plat_dev event = *dev;
-	struct aml_mark mark = aml_device(b, "VGED"), addr;
+	struct aml_mark mark, addr;
 
-	event.range_count = 0;
-	aml_paste(b, ged_aml_code, sizeof(ged_aml_code), "VGED");
-	put_resources(b, p, &event);
-	aml_close(b, mark);
+	put_event(b, p, dev, "VGED");
 	mark = aml_device(b, "VGEN");
 	aml_paste(b, ged_aml_code, sizeof(ged_aml_code), "VGEN");
 	aml_name(b, "ADDR");
@@ -230,6 +253,8 @@ static void put_devices(struct acpi_buf *b, const struct platform *p)
 			put_ged(b, p, dev);
 		else if (dev->role == PLAT_VMGENID)
 			put_vmgenid(b, p, dev);
+		else if (dev->role == PLAT_VMCLOCK)
+			put_vmclock(b, p, dev);
 		else if (dev->hid && dev->role != PLAT_PCI_HOST)
 			put_dev(b, p, i);
 	}

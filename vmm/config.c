@@ -311,6 +311,13 @@ static const struct schema_key platform_keys[] = {
 	  .doc = "a generation ID, by which the guest notices that it is a "
 		 "copy of another; without it, the machine is as before",
 	  SINCE },
+	{ .name = "vmclock",
+	  .type = SCHEMA_BOOL,
+	  .offset = AT(platform.vmclock),
+	  .preset = "off",
+	  .doc = "a VMClock, by which the guest notices that its clock was "
+		 "interrupted; without it, the machine is as before",
+	  SINCE },
 };
 
 static const struct schema_key tpm_keys[] = {

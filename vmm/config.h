@@ -244,11 +244,12 @@ struct vhost_user_config {
 uint16_t vhost_user_device_type(const char *text);
 
 /** struct platform_config - --platform; @access_platform: virtio devices offer
- * VIRTIO_F_ACCESS_PLATFORM; @vmgenid: there is a generation ID */
+ * VIRTIO_F_ACCESS_PLATFORM; @vmgenid: there is a generation ID; @vmclock: there
+ * is a VMClock */
 struct platform_config {
 	enum tables_choice tables;
 	enum transport_choice transport;
-	bool access_platform, vmgenid;
+	bool access_platform, vmgenid, vmclock;
 };
 
 /**

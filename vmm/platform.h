@@ -60,6 +60,7 @@ struct plat_prop {
  * @PLAT_PCI_HOST: described by struct plat_pci
  * @PLAT_GED: ACPI generic event device; irq[0] = power button
  * @PLAT_VMGENID: generation ID in range[0]; irq[0] = it changed
+ * @PLAT_VMCLOCK: VMClock in range[0]; irq[0] = it changed
  * @PLAT_RESET_SLEEP: FADT reset, sleep control and status register
  * @PLAT_PM_TIMER: FADT X_PM_TMR_BLK
  * @PLAT_TPM: ACPI TPM2 table; range[0] holds a command response buffer
@@ -72,6 +73,7 @@ enum plat_role {
 	PLAT_PCI_HOST,
 	PLAT_GED,
 	PLAT_VMGENID,
+	PLAT_VMCLOCK,
 	PLAT_RESET_SLEEP,
 	PLAT_PM_TIMER,
 	PLAT_TPM,
@@ -190,7 +192,7 @@ struct platform {
 	/* persistent memory, in the order of config.pmem; not RAM */
 	struct plat_range pmem[PLAT_PMEM_MAX];
 	unsigned pmem_count;
-	struct plat_range vmgenid; /* memory of the generation ID */
+	struct plat_range vmgenid, vmclock; /* memory of these devices */
 	struct topology topology;
 	struct plat_cpu *cpu;
 	unsigned cpu_count, cpu_enabled;

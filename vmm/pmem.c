@@ -31,6 +31,8 @@ static struct plat_range room(const struct platform *p)
 	if (p->pmem_count)
 		base = p->pmem[p->pmem_count - 1].base +
 		       p->pmem[p->pmem_count - 1].size_bytes;
+	if (p->vmgenid.size_bytes)
+		base = p->vmgenid.base + p->vmgenid.size_bytes;
 	if (p->intc.redist_count > 1)
 		end = p->intc.redist[1].base;
 	return (struct plat_range){ PLAT_MMIO, base,
@@ -208,13 +210,12 @@ static int place_one(struct platform *p, struct guest_ram *ram,
 	return err;
 }
 
-/* ---- the generation ID -------------------------------------------------- */
+/* ---- pages of devices --------------------------------------------------- */
 
 static int map_page(struct guest_ram *ram, const struct plat_range *at,
 		    struct diag *d)
 {
-	int fd = memfd_create("spandrel-vmgenid",
-			      MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create("spandrel-page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int err;
 
 	if (fd < 0)
@@ -231,17 +232,15 @@ static int map_page(struct guest_ram *ram, const struct plat_range *at,
 	return err;
 }
 
-static int place_vmgenid(struct platform *p, struct guest_ram *ram,
-			 const struct vm_config *cfg, struct diag *d)
+/* @key: of --platform, which asked for it */
+static int place_page(struct platform *p, struct guest_ram *ram,
+		      struct plat_range *at, const char *key, struct diag *d)
 {
-	int err;
+	int err = take(p, DEVICE_PAGE, at, d);
 
-	if (!cfg->platform.vmgenid)
-		return 0;
-	err = take(p, VMGENID_PAGE, &p->vmgenid, d);
 	if (!err && ram)
-		err = map_page(ram, &p->vmgenid, d);
-	return err ? diag_fail(d, -err, "--platform vmgenid=on") : 0;
+		err = map_page(ram, at, d);
+	return err ? diag_fail(d, -err, "--platform %s=on", key) : 0;
 }
 
 int pmem_place(struct platform *p, struct guest_ram *ram,
@@ -251,5 +250,9 @@ int pmem_place(struct platform *p, struct guest_ram *ram,
 
 	for (unsigned i = 0; i < cfg->pmem_count && !err; i++)
 		err = place_one(p, ram, &cfg->pmem[i], d);
-	return err ? err : place_vmgenid(p, ram, cfg, d);
+	if (!err && cfg->platform.vmgenid)
+		err = place_page(p, ram, &p->vmgenid, "vmgenid", d);
+	if (!err && cfg->platform.vmclock)
+		err = place_page(p, ram, &p->vmclock, "vmclock", d);
+	return err;
 }

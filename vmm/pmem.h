@@ -8,8 +8,9 @@
  * RAM only (CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING), and refuses persistent
  * memory beyond. Machines without PCI use the addresses above RAM and 4 GiB.
  *
- * The page of the generation ID (--platform vmgenid=on) is a file without a
- * name, behind all others: a reset does not clear it.
+ * The pages of the generation ID and of the VMClock (--platform vmgenid=on,
+ * vmclock=on) are files without a name, behind all others: a reset does not
+ * clear them.
  *
  * Threads: main, while the machine is built.
  */
@@ -25,13 +26,13 @@
  * memory in subsections of 2 MiB (include/linux/mmzone.h) */
 #define PMEM_ALIGN MIB(2)
 
-/** VMGENID_PAGE - bytes: the largest page of any host, and of any guest */
-#define VMGENID_PAGE KIB(64)
+/** DEVICE_PAGE - bytes: the largest page of any host, and of any guest */
+#define DEVICE_PAGE KIB(64)
 
 /**
- * pmem_place - open, lock and map the files of config.pmem, and the page of
- *	the generation ID
- * @p: laid out; receives platform.pmem and platform.vmgenid, loses as much of
+ * pmem_place - open, lock and map the files of config.pmem, and the pages of
+ *	devices
+ * @p: laid out; receives platform.pmem and the pages, loses as much of
  *its PCI window. Call it before devices take their part of that
  * @ram: holds all RAM; NULL: only find the places, as for tables: nothing is
  *	opened

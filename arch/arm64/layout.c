@@ -231,7 +231,8 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 		return err;
 	/* Memory that is not RAM goes anywhere above it without a PCI window.
 	 */
-	p->pa_bits = (cfg->pmem_count || cfg->platform.vmgenid) &&
+	p->pa_bits = (cfg->pmem_count || cfg->platform.vmgenid ||
+		      cfg->platform.vmclock) &&
 				     !p->pci.mmio64.size_bytes
 			     ? bits
 			     : needed_bits(p);
@@ -251,6 +252,7 @@ unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 		{ "rtc-pl031", PLAT_MMIO, ARM64_PL031_BASE, ARM64_SPI_PL031 },
 		{ "gpio-pl061", PLAT_MMIO, ARM64_PL061_BASE, ARM64_SPI_PL061 },
 		{ "vmgenid", PLAT_MMIO, 0, ARM64_SPI_VMGENID },
+		{ "vmclock", PLAT_MMIO, 0, ARM64_SPI_VMCLOCK },
 		{ "watchdog-sp805", PLAT_MMIO, ARM64_WATCHDOG_BASE,
 		  ARCH_NO_PIN },
 	};

@@ -35,7 +35,8 @@
  * that is not there makes every TLB miss cheaper.
  *
  * Interrupts: wires are SPIs counted from 0 (INTID - 32). SPI 8 says that the
- * generation ID changed; its page is where vmm/pmem.h says.
+ * generation ID changed, SPI 9 the VMClock; their pages are where vmm/pmem.h
+ * says.
  */
 #ifndef ARCH_ARM64_LAYOUT_H
 #define ARCH_ARM64_LAYOUT_H
@@ -78,6 +79,7 @@ enum arm64_spi {
 	ARM64_SPI_INTX = 3, /* INTA..INTD: 3 to 6 */
 	ARM64_SPI_PL061 = 7,
 	ARM64_SPI_VMGENID = 8,
+	ARM64_SPI_VMCLOCK = 9,
 	ARM64_SPI_VIRTIO = 16, /* 16 to 47 */
 	ARM64_SPI_COUNT = 64,  /* what the GIC is asked for; multiple of 32 */
 };

@@ -108,6 +108,7 @@ static unsigned fake_devices(const struct vm_config *cfg,
 		{ "gpio-pl061", PLAT_MMIO, FAKE_POWER_KEY_GPA,
 		  FAKE_PIN_POWER_KEY },
 		{ "vmgenid", PLAT_MMIO, 0, FAKE_PIN_VMGENID },
+		{ "vmclock", PLAT_MMIO, 0, FAKE_PIN_VMCLOCK },
 		{ "watchdog-sp805", PLAT_MMIO, FAKE_WATCHDOG_GPA, ARCH_NO_PIN },
 	};
 

@@ -157,6 +157,7 @@ enum fake_power {
 #define FAKE_PIN_SERIAL	   3
 #define FAKE_PIN_POWER_KEY 5
 #define FAKE_PIN_VMGENID   6
+#define FAKE_PIN_VMCLOCK   7
 #define FAKE_PIN_INTX	   8 /* INTA to INTD */
 #define FAKE_PIN_VIRTIO	   16
 

@@ -200,6 +200,7 @@ unsigned x86_devices(const struct vm_config *cfg, struct arch_device *out)
 		{ "acpi-pm", PLAT_PIO, X86_PM_PORT, ARCH_NO_PIN },
 		{ "ged", PLAT_PIO, 0, X86_WIRE_GED },
 		{ "vmgenid", PLAT_MMIO, 0, X86_WIRE_VMGENID },
+		{ "vmclock", PLAT_MMIO, 0, X86_WIRE_VMCLOCK },
 		{ "watchdog-sp805", PLAT_MMIO, X86_WATCHDOG_BASE, ARCH_NO_PIN },
 	};
 

@@ -30,6 +30,7 @@
  *	port 0x1000    PCI port window
  *		       generic event device      wire 5
  *		       generation ID             wire 6
+ *		       VMClock                   wire 7
  *		       virtio-mmio               wires 10 to 19
  *		       PCI INTA..INTD            wires 20 to 23
  *
@@ -85,6 +86,7 @@ enum x86_wire {
 	X86_WIRE_SERIAL = 4,
 	X86_WIRE_GED = 5,
 	X86_WIRE_VMGENID = 6,
+	X86_WIRE_VMCLOCK = 7,
 	X86_WIRE_RTC = 8,
 	X86_WIRE_VIRTIO = 10, /* 10 to 19 */
 	X86_WIRE_INTX = 20,   /* 20 to 23 */

@@ -45,6 +45,9 @@ extern const struct device_class ged_class;
  */
 extern const struct device_class vmgenid_class;
 
+/** vmclock_class - VMClock, in platform.vmclock; no registers; edge wire */
+extern const struct device_class vmclock_class;
+
 /** watchdog_sp805_class - Arm PrimeCell watchdog, 4 KiB, also for ACPI's WDAT;
  * no wire */
 extern const struct device_class watchdog_sp805_class;

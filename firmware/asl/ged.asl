@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Generic event devices (ACPI 6.5 sec. 5.6.9) and what is behind them: the
- * power button, the generation ID (Microsoft, "Virtual Machine Generation ID").
+ * power button, the generation ID (Microsoft, "Virtual Machine Generation ID")
+ * and the VMClock (Linux' uapi/linux/vmclock-abi.h).
  * The generator makes the devices and pastes what is inside of them; into GED
- * it adds PWRI and _CRS, into VGED _CRS.
+ * it adds PWRI and _CRS, into VGED and CGED _CRS.
  */
 DefinitionBlock ("", "SSDT", 2, "SPNDRL", "SPANDREL", 1)
 {
@@ -43,6 +44,25 @@ DefinitionBlock ("", "SSDT", 2, "SPNDRL", "SPANDREL", 1)
         Method (_EVT, 1, Serialized)
         {
             Notify (VGEN, 0x80)
+        }
+    }
+
+    /* VMClock: the generator adds _CRS */
+    Device (VCLK)
+    {
+        Name (_HID, "AMZNC10C")
+        Name (_CID, "VMCLOCK")
+        Name (_DDN, "VMCLOCK")
+    }
+
+    Device (CGED)
+    {
+        Name (_HID, "ACPI0013")
+        Name (_UID, 2)
+
+        Method (_EVT, 1, Serialized)
+        {
+            Notify (VCLK, 0x80)
         }
     }
 

@@ -26,7 +26,7 @@
  * @nodes: NUMA nodes; 0 and 1: no NUMA
  * @bare: no console, no power button, no timer
  * @clidr: CLIDR_EL1 of arm64
- * @vmgenid: there is a generation ID
+ * @ids: there are a generation ID and a VMClock
  */
 struct sample {
 	const char *name;
@@ -39,7 +39,7 @@ struct sample {
 	unsigned nodes;
 	bool bare;
 	uint64_t clidr;
-	bool vmgenid;
+	bool ids;
 };
 
 static const struct sample samples[] = {
@@ -67,7 +67,7 @@ static const struct sample samples[] = {
 	{ "arm-300", true, { 1, 300, 1, 1 }, .pci = true },
 	{ "arm-hotplug", true, { 1, 8, 1, 1 }, .enabled = 3, .pci = true },
 	{ "arm-bare", true, { 1, 1, 1, 1 }, .bare = true },
-	{ "arm-vmgenid", true, { 1, 1, 1, 1 }, .pci = true, .vmgenid = true },
+	{ "arm-ids", true, { 1, 1, 1, 1 }, .pci = true, .ids = true },
 	{ "x86-1", false, { 1, 1, 1, 1 }, .pci = true },
 	{ "x86-2", false, { 2, 1, 1, 1 }, .virtio_mmio = 2 },
 	{ "x86-4x2", false, { 2, 2, 1, 2 }, .pci = true },
@@ -93,7 +93,7 @@ static const struct sample samples[] = {
 	  .pci = true,
 	  .nodes = 2,
 	  .high_ram = GIB(4) },
-	{ "x86-vmgenid", false, { 1, 1, 1, 1 }, .pci = true, .vmgenid = true },
+	{ "x86-ids", false, { 1, 1, 1, 1 }, .pci = true, .ids = true },
 	{ "x86-bare", false, { 1, 1, 1, 1 }, .bare = true },
 };
 
@@ -291,12 +291,16 @@ static inline void sample_virtio(struct platform *p, unsigned i)
 			      .prop_count = 1 });
 }
 
-static inline void sample_vmgenid(struct platform *p, bool arm64)
+static inline void sample_ids(struct platform *p, bool arm64)
 {
 	sample_dev(p, (struct plat_dev){
 			      PLAT_VMGENID, "vmgenid", "microsoft,vmgenid\0",
 			      .range = { sample_mmio(0x8123450000, 16) },
 			      .irq = { { arm64 ? 8 : 6, false } } });
+	sample_dev(p, (struct plat_dev){
+			      PLAT_VMCLOCK, "ptp", "amazon,vmclock\0",
+			      .range = { sample_mmio(0x8123600000, 0x10000) },
+			      .irq = { { arm64 ? 9 : 7, false } } });
 }
 
 /** sample_make - fill @p, which platform_release() frees */
@@ -321,8 +325,8 @@ static inline void sample_make(struct platform *p, const struct sample *s)
 		sample_arm64_devices(p);
 	if (!s->bare && !s->arm64)
 		sample_x86_64_devices(p);
-	if (s->vmgenid)
-		sample_vmgenid(p, s->arm64);
+	if (s->ids)
+		sample_ids(p, s->arm64);
 	for (unsigned i = 0; i < s->virtio_mmio; i++)
 		sample_virtio(p, i);
 }

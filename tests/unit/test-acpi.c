@@ -336,20 +336,22 @@ START_TEST(test_methods)
 }
 END_TEST
 
-/* What Linux' drivers/virt/vmgenid.c looks for, and its notification */
-START_TEST(test_vmgenid)
+/* What Linux' vmgenid.c and ptp_vmclock.c look for, and their notification */
+START_TEST(test_event_devices)
 {
 	static const char *const says[] = {
 		"\"VM_GEN_COUNTER\"",	   "Contains 2 Elements",
 		"0000000023450000",	   "0000000000000081",
 		"Device Notify on [VGEN]", "0x80",
-		"Dword00 : 00000006",
+		"Dword00 : 00000006",	   "\"VMCLOCK\"",
+		"Device Notify on [VCLK]", "0x80",
+		"Dword00 : 00000007",	   "Address Minimum : 0000008123600000",
 	};
 	const char *at;
 	struct machine m;
 	struct tool tool;
 
-	machine_make(&m, sample_named("x86-vmgenid"));
+	machine_make(&m, sample_named("x86-ids"));
 	tool_open(&tool);
 	tool_write(&tool, "t.aml", need(&m, "DSDT"),
 		   table_by_sig(&m.t, "DSDT")->size_bytes);
@@ -357,7 +359,11 @@ START_TEST(test_vmgenid)
 				  "acpiexec -b 'evaluate \\_SB.VGEN._CID;"
 				  "evaluate \\_SB.VGEN.ADDR;"
 				  "evaluate \\_SB.VGED._EVT 6;"
-				  "resources \\_SB.VGED' t.aml"),
+				  "resources \\_SB.VGED;"
+				  "evaluate \\_SB.VCLK._CID;"
+				  "evaluate \\_SB.CGED._EVT 7;"
+				  "resources \\_SB.CGED;"
+				  "resources \\_SB.VCLK' t.aml"),
 			 0);
 	at = tool.said;
 	for (unsigned i = 0; i < ARRAY_SIZE(says); i++) {
@@ -969,7 +975,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_iasl, 0, n);
 	tcase_add_loop_test(t, test_iasl_sees_damage, 0, ARRAY_SIZE(damages));
 	tcase_add_test(t, test_methods);
-	tcase_add_test(t, test_vmgenid);
+	tcase_add_test(t, test_event_devices);
 	tcase_add_test(t, test_windows);
 	tcase_add_loop_test(t, test_fadt, 0, 2);
 	tcase_add_loop_test(t, test_madt, 0, n);

@@ -341,6 +341,10 @@ START_TEST(test_devices)
 	ck_assert_uint_eq(arm64_devices(&cfg, out), 4);
 	ck_assert_str_eq(out[2].cls, "vmgenid");
 	ck_assert_uint_eq(out[2].pin, 8);
+	cfg.platform.vmclock = true;
+	ck_assert_uint_eq(arm64_devices(&cfg, out), 5);
+	ck_assert_str_eq(out[3].cls, "vmclock");
+	ck_assert_uint_eq(out[3].pin, 9);
 }
 END_TEST
 

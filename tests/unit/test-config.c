@@ -107,9 +107,11 @@ static const struct {
 	{ "serial", "\"file=a,b\"", "file=\"a,b\"" },
 	{ "rng", "src=/dev/hwrng", "src=/dev/hwrng" },
 	{ "platform", "tables=fdt",
-	  "tables=fdt,transport=pci,access_platform=off,vmgenid=off" },
+	  "tables=fdt,transport=pci,access_platform=off,vmgenid=off,vmclock="
+	  "off" },
 	{ "platform", "transport=mmio,tables=acpi",
-	  "tables=acpi,transport=mmio,access_platform=off,vmgenid=off" },
+	  "tables=acpi,transport=mmio,access_platform=off,vmgenid=off,vmclock="
+	  "off" },
 	{ "hypervisor", "fake", "fake" },
 };
 

@@ -430,18 +430,23 @@ START_TEST(test_console_and_key)
 }
 END_TEST
 
-START_TEST(test_vmgenid)
+START_TEST(test_ids)
 {
 	const uint8_t *p;
 	struct tree t;
 	int node;
 
-	tree_make(&t, sample_named("arm-vmgenid"));
+	tree_make(&t, sample_named("arm-ids"));
 	node = node_at(&t, "/vmgenid@8123450000");
 	ck_assert_str_eq(prop(&t, node, "compatible", -1), "microsoft,vmgenid");
 	p = prop(&t, node, "interrupts", 12);
 	ck_assert_uint_eq(get_be32(p + 4), 8);
 	ck_assert_uint_eq(get_be32(p + 8), 1); /* rising edge */
+	node = node_at(&t, "/ptp@8123600000");
+	ck_assert_str_eq(prop(&t, node, "compatible", -1), "amazon,vmclock");
+	p = prop(&t, node, "interrupts", 12);
+	ck_assert_uint_eq(get_be32(p + 4), 9);
+	ck_assert_uint_eq(get_be32(p + 8), 1);
 	tree_free(&t);
 }
 END_TEST
@@ -654,7 +659,7 @@ int main(void)
 	tcase_add_loop_test(t, test_pci, 0, n);
 	tcase_add_loop_test(t, test_devices, 0, n);
 	tcase_add_test(t, test_console_and_key);
-	tcase_add_test(t, test_vmgenid);
+	tcase_add_test(t, test_ids);
 	tcase_add_test(t, test_gpio_own_cells);
 	tcase_add_test(t, test_chosen);
 	tcase_add_loop_test(t, test_long_cmdline, 0, 4);

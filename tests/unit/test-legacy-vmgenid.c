@@ -38,7 +38,7 @@ static const uint8_t *seen(void)
 START_TEST(page_is_above_ram_and_not_ram)
 {
 	ck_assert_uint_eq(rig.platform.vmgenid.base, GIB(9));
-	ck_assert_uint_eq(rig.platform.vmgenid.size_bytes, VMGENID_PAGE);
+	ck_assert_uint_eq(rig.platform.vmgenid.size_bytes, DEVICE_PAGE);
 	ck_assert_uint_eq(ram.region_count, 1);
 	ck_assert_uint_eq(ram_size(&ram), 0);
 }
@@ -52,8 +52,8 @@ START_TEST(page_comes_from_the_pci_window)
 	p.pci.mmio64 = (struct plat_range){ PLAT_MMIO, GIB(16), GIB(16) };
 	ck_assert_int_eq(pmem_place(&p, NULL, &config, &d), 0);
 	ck_assert_uint_eq(p.vmgenid.base, GIB(16));
-	ck_assert_uint_eq(p.pci.mmio64.base, GIB(16) + VMGENID_PAGE);
-	ck_assert_uint_eq(p.pci.mmio64.size_bytes, GIB(16) - VMGENID_PAGE);
+	ck_assert_uint_eq(p.pci.mmio64.base, GIB(16) + DEVICE_PAGE);
+	ck_assert_uint_eq(p.pci.mmio64.size_bytes, GIB(16) - DEVICE_PAGE);
 }
 END_TEST
 
