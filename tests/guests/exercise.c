@@ -84,7 +84,8 @@ static void burst(uint64_t features)
 		if (r.free_count >= e->out + e->in)
 			good += add() >= 0;
 	vring_kick(&r);
-	test(r.bells == 1, "one doorbell is wanted for a burst");
+	/* None if the device is still having its first look, at DRIVER_OK. */
+	test(r.bells <= 1, "at most one doorbell is wanted for a burst");
 	/* All have the same buffers, so e->check() is for the last one. */
 	while (good && vring_wait(&r, NULL) >= 0)
 		good--;
