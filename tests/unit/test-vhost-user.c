@@ -601,8 +601,10 @@ START_TEST(replay)
 	start_ring(0, used_idx(0));
 	until_used(0, 6);
 	ck_assert(called(0, 5000));
+	virtio_queue_lock(&toy->vd, 0);
 	ck_assert_uint_eq(toy->seen_count, 5);
 	ck_assert_mem_eq(toy->seen, "\1\2\3\4\62", 5);
+	virtio_queue_unlock(&toy->vd, 0);
 	for (unsigned i = 1; i < 5; i++)
 		ck_assert_uint_eq(buffer(0, 8 - i)[1], i + 1);
 	round_trip(0, 3, 9);
