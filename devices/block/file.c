@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "vmm/base/check.h"
+#include "vmm/base/iov.h"
 
 #include "devices/block/impl.h"
 
@@ -343,29 +344,6 @@ static bool aligned(const struct block_request *r)
 	return !(bits & (r->file->mem_align - 1));
 }
 
-/* Copy between the vectors, from byte @at on, and @buf. */
-static void iov_move(const struct block_request *r, uint64_t at, uint8_t *buf,
-		     size_t len, bool gather)
-{
-	for (unsigned i = 0; i < r->iov_count && len; i++) {
-		uint8_t *base = r->iov[i].iov_base;
-		size_t n = r->iov[i].iov_len;
-
-		if (at >= n) {
-			at -= n;
-			continue;
-		}
-		n = MIN(n - at, len);
-		if (gather)
-			memcpy(buf, base + at, n);
-		else
-			memcpy(base + at, buf, n);
-		at = 0;
-		buf += n;
-		len -= n;
-	}
-}
-
 static bool zeroing(const struct block_request *r)
 {
 	return r->bounce.iov_base == zeros;
@@ -383,8 +361,8 @@ static void bounce_next(struct block_request *r)
 
 	r->bounce.iov_len = MIN(left(r), most);
 	if (r->step == STEP_WRITE && !zeroing(r))
-		iov_move(r, r->moved_bytes, r->bounce.iov_base,
-			 r->bounce.iov_len, true);
+		iov_read(r->iov, r->iov_count, r->moved_bytes,
+			 r->bounce.iov_base, r->bounce.iov_len);
 }
 
 static int transfer_first(struct block_request *r, enum block_step step)
@@ -404,17 +382,10 @@ static int transfer_first(struct block_request *r, enum block_step step)
 /* Drop the first @n bytes of the vectors. */
 static void iov_advance(struct block_request *r, size_t n)
 {
-	while (n && r->iov_count) {
-		size_t step = MIN(n, r->iov->iov_len);
+	unsigned gone = iov_skip(r->iov, r->iov_count, n);
 
-		r->iov->iov_base = (uint8_t *)r->iov->iov_base + step;
-		r->iov->iov_len -= step;
-		n -= step;
-		if (!r->iov->iov_len) {
-			r->iov++;
-			r->iov_count--;
-		}
-	}
+	r->iov += gone;
+	r->iov_count -= gone;
 }
 
 /* The file ends before the disk does: zeros. */
@@ -425,7 +396,7 @@ static int read_beyond_end(struct block_request *r)
 	while (left(r)) {
 		size_t n = MIN(left(r), ZEROS_BYTES);
 
-		iov_move(r, at, zeros, n, false);
+		iov_write(r->iov, r->iov_count, at, zeros, n);
 		at += n;
 		r->moved_bytes += n;
 	}
@@ -448,8 +419,8 @@ static int transfer_next(struct block_request *r, int64_t result)
 		return 1;
 	}
 	if (r->step == STEP_READ)
-		iov_move(r, r->moved_bytes, r->bounce.iov_base, (size_t)result,
-			 false);
+		iov_write(r->iov, r->iov_count, r->moved_bytes,
+			  r->bounce.iov_base, (size_t)result);
 	r->moved_bytes += (uint64_t)result;
 	if (!left(r))
 		return 0;

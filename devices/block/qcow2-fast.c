@@ -18,6 +18,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/base/iov.h"
+
 #include "devices/block/qcow2-impl.h"
 
 #define PIECES_MAX 32
@@ -177,27 +179,6 @@ static void piece_done(struct block_request *child, int err)
 	drop_piece(op, err);
 }
 
-/* The part of @r's vectors from byte @at on. Return: how many vectors. */
-static unsigned cut_iov(const struct block_request *r, uint64_t at,
-			uint64_t len, struct iovec *iov)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < r->iov_count && len; i++) {
-		size_t have = r->iov[i].iov_len;
-
-		if (at >= have) {
-			at -= have;
-			continue;
-		}
-		iov[n].iov_base = (uint8_t *)r->iov[i].iov_base + at;
-		iov[n].iov_len = MIN(have - at, len);
-		len -= iov[n++].iov_len;
-		at = 0;
-	}
-	return n;
-}
-
 static int submit_piece(struct qcow2_op *op, const struct target *t,
 			uint64_t done)
 {
@@ -210,7 +191,8 @@ static int submit_piece(struct qcow2_op *op, const struct target *t,
 	p->op = op;
 	p->child.op = r->op;
 	p->child.iov = p->iov;
-	p->child.iov_count = cut_iov(r, done, t->bytes, p->iov);
+	p->child.iov_count = iov_slice(p->iov, r->iov_count, r->iov,
+				       r->iov_count, done, t->bytes);
 	p->child.offset_bytes = t->at;
 	p->child.len_bytes = t->bytes;
 	p->child.done = piece_done;

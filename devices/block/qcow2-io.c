@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "vmm/base/check.h"
+#include "vmm/base/iov.h"
 
 #include "devices/block/qcow2-impl.h"
 
@@ -47,29 +48,6 @@ void qcow2_scratch_release(struct qcow2_scratch *s)
 	free(s->bounce);
 	free(s->packed);
 	free(s->cluster);
-}
-
-/* Copy between a request's vectors, from byte @at on, and @buf. */
-static void copy_iov(const struct block_request *r, uint64_t at, uint8_t *buf,
-		     size_t len, bool gather)
-{
-	for (unsigned i = 0; i < r->iov_count && len; i++) {
-		uint8_t *base = r->iov[i].iov_base;
-		size_t n = r->iov[i].iov_len;
-
-		if (at >= n) {
-			at -= n;
-			continue;
-		}
-		n = MIN(n - at, len);
-		if (gather)
-			memcpy(buf, base + at, n);
-		else
-			memcpy(base + at, buf, n);
-		at = 0;
-		buf += n;
-		len -= n;
-	}
 }
 
 /* ---- reading ----------------------------------------------------------- */
@@ -202,7 +180,7 @@ static int do_read(struct qcow2 *q, struct qcow2_scratch *s,
 		n = MIN(r->len_bytes - done, s->bounce_bytes);
 		err = read_range(q, s, r->offset_bytes + done, s->bounce, n);
 		if (!err)
-			copy_iov(r, done, s->bounce, n, false);
+			iov_write(r->iov, r->iov_count, done, s->bounce, n);
 	}
 	return err;
 }
@@ -371,7 +349,7 @@ static int surround(struct qcow2 *q, struct qcow2_scratch *s, uint64_t offset,
 static void gather(const struct piece *p, uint8_t *buf)
 {
 	if (p->r->op == BLOCK_WRITE)
-		copy_iov(p->r, p->at, buf, p->len, true);
+		iov_read(p->r->iov, p->r->iov_count, p->at, buf, p->len);
 	else
 		memset(buf, 0, p->len);
 }

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmm/base/iov.h"
+
 #define SEND_PATIENCE_MS 1000
 
 /**
@@ -303,17 +305,13 @@ static void attach_fds(struct msghdr *m, void *control, const int *fds,
 /* Skip @sent bytes of the vectors; descriptors went with the first one. */
 static void advance(struct msghdr *m, size_t sent)
 {
+	unsigned gone;
+
 	m->msg_control = NULL;
 	m->msg_controllen = 0;
-	while (m->msg_iovlen && sent >= m->msg_iov->iov_len) {
-		sent -= m->msg_iov->iov_len;
-		m->msg_iov++;
-		m->msg_iovlen--;
-	}
-	if (m->msg_iovlen) {
-		m->msg_iov->iov_base = (char *)m->msg_iov->iov_base + sent;
-		m->msg_iov->iov_len -= sent;
-	}
+	gone = iov_skip(m->msg_iov, (unsigned)m->msg_iovlen, sent);
+	m->msg_iov += gone;
+	m->msg_iovlen -= gone;
 }
 
 int vu_send(int fd, const struct vu_header *header, const void *payload,

@@ -147,25 +147,11 @@ static bool take_buffers(struct blk_request *rq, const struct iovec *iov,
 			 unsigned count, size_t skip, size_t len)
 {
 	struct iovec *to = room_for(rq, count);
-	unsigned n = 0;
 
 	if (!to)
 		return false;
-	for (unsigned i = 0; i < count && len; i++) {
-		size_t have = iov[i].iov_len;
-
-		if (skip >= have) {
-			skip -= have;
-			continue;
-		}
-		have = MIN(have - skip, len);
-		to[n++] = (struct iovec){ (uint8_t *)iov[i].iov_base + skip,
-					  have };
-		skip = 0;
-		len -= have;
-	}
 	rq->r.iov = to;
-	rq->r.iov_count = n;
+	rq->r.iov_count = iov_slice(to, count, iov, count, skip, len);
 	return true;
 }
 

@@ -80,23 +80,12 @@ static const char *packet_fault(struct net_pair *p, const struct virtq_chain *c)
 /* The header's copy, and the chain behind its own header. */
 static int gather(struct net_pair *p, const struct virtq_chain *c)
 {
-	size_t skip = NET_HDR_BYTES;
-	int n = 1;
+	unsigned n;
 
 	p->tx_iov[0] = (struct iovec){ p->hdr, sizeof(p->hdr) };
-	for (unsigned i = 0; i < c->out_count; i++) {
-		struct iovec v = c->iov[i];
-		size_t cut = MIN(skip, v.iov_len);
-
-		skip -= cut;
-		if (v.iov_len == cut)
-			continue;
-		p->tx_iov[n++] = (struct iovec){
-			.iov_base = (uint8_t *)v.iov_base + cut,
-			.iov_len = v.iov_len - cut,
-		};
-	}
-	return n;
+	n = iov_slice(p->tx_iov + 1, c->out_count, c->iov, c->out_count,
+		      NET_HDR_BYTES, SIZE_MAX);
+	return 1 + (int)n;
 }
 
 static void put_back(struct net_pair *p, const struct virtq_chain *c)

@@ -160,42 +160,6 @@ static void kicked(void *opaque, uint32_t events)
 		virtio_process(q->vd, q->index);
 }
 
-static size_t iov_copy(const struct iovec *iov, unsigned count, size_t offset,
-		       uint8_t *to, const uint8_t *from, size_t len)
-{
-	size_t done = 0;
-
-	for (unsigned i = 0; i < count && done < len; i++) {
-		uint8_t *base = iov[i].iov_base;
-		size_t n;
-
-		if (offset >= iov[i].iov_len) {
-			offset -= iov[i].iov_len;
-			continue;
-		}
-		n = MIN(iov[i].iov_len - offset, len - done);
-		if (to)
-			memcpy(to + done, base + offset, n);
-		else
-			memcpy(base + offset, from + done, n);
-		done += n;
-		offset = 0;
-	}
-	return done;
-}
-
-size_t iov_read(const struct iovec *iov, unsigned count, size_t offset,
-		void *buf, size_t len)
-{
-	return iov_copy(iov, count, offset, buf, NULL, len);
-}
-
-size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
-		 const void *buf, size_t len)
-{
-	return iov_copy(iov, count, offset, NULL, buf, len);
-}
-
 /* ---- status and features: for transports ------------------------------- */
 
 /* Let the device work on @q, if it can. */

@@ -35,6 +35,8 @@
 
 #include <stdatomic.h>
 
+#include "vmm/base/iov.h"
+
 #include "devices/device.h"
 #include "devices/virtio/queue.h"
 
@@ -332,13 +334,6 @@ void virtio_config_changed(struct virtio_device *vd);
 /** virtio_misused - the driver broke a rule that concerns the whole device:
  * DEVICE_NEEDS_RESET; any thread; @why is a literal */
 void virtio_misused(struct virtio_device *vd, const char *why);
-
-/** iov_read, iov_write - copy at most @len bytes out of or into I/O vectors
- * of guest RAM, from @offset; return how many were copied */
-size_t iov_read(const struct iovec *iov, unsigned count, size_t offset,
-		void *buf, size_t len);
-size_t iov_write(const struct iovec *iov, unsigned count, size_t offset,
-		 const void *buf, size_t len);
 
 /* ---- for transports; with virtio_device.lock held ---------------------- */
 

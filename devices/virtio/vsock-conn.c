@@ -304,28 +304,6 @@ static void settle(struct vsock *v, struct vsock_conn *c)
 
 /* ---- from the guest to the host -------------------------------------------*/
 
-/* @iov[@offset, @offset + @len) as vectors; at most SLICE_VECTORS, so it may be
- * less. Return: their number. */
-static int slice(struct iovec *to, const struct iovec *iov, unsigned count,
-		 size_t offset, size_t len)
-{
-	int n = 0;
-
-	for (unsigned i = 0; i < count && len && n < SLICE_VECTORS; i++) {
-		size_t have = iov[i].iov_len;
-
-		if (offset >= have) {
-			offset -= have;
-			continue;
-		}
-		to[n].iov_base = (uint8_t *)iov[i].iov_base + offset;
-		to[n].iov_len = MIN(have - offset, len);
-		len -= to[n++].iov_len;
-		offset = 0;
-	}
-	return n;
-}
-
 /* The host's side is gone, or reads no more. */
 static void go_deaf(struct vsock *v, struct vsock_conn *c)
 {
@@ -358,7 +336,8 @@ static size_t push_all(struct vsock *v, struct vsock_conn *c,
 
 	while (done < len && n) {
 		n = push(v, c, part,
-			 slice(part, data, count, done, len - done));
+			 (int)iov_slice(part, SLICE_VECTORS, data, count, done,
+					len - done));
 		done += n;
 	}
 	return done;
@@ -651,8 +630,9 @@ static ssize_t pull(struct vsock_conn *c, const struct virtq_chain *chain,
 		return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	room = MIN(MIN(room, (size_t)PACKET_BYTES_MAX), (size_t)credit(c));
 	return readv(c->fd, part,
-		     slice(part, chain->iov + chain->out_count, chain->in_count,
-			   VSOCK_HEADER_BYTES, room));
+		     (int)iov_slice(part, SLICE_VECTORS,
+				    chain->iov + chain->out_count,
+				    chain->in_count, VSOCK_HEADER_BYTES, room));
 }
 
 static uint32_t send_data(struct vsock *v, struct vsock_conn *c,

@@ -187,20 +187,6 @@ static void take_packet(struct vsock *v, const struct vsock_header *h,
 		unconnected(v, h);
 }
 
-/* Cut the first @skip bytes off. Return: vectors cut off as a whole. */
-static unsigned cut(struct iovec *iov, unsigned count, size_t skip)
-{
-	unsigned i = 0;
-
-	for (; i < count && iov[i].iov_len <= skip; i++)
-		skip -= iov[i].iov_len;
-	if (i < count) {
-		iov[i].iov_base = (uint8_t *)iov[i].iov_base + skip;
-		iov[i].iov_len -= skip;
-	}
-	return i;
-}
-
 static void take_chain(struct vsock *v, const struct virtq_chain *chain)
 {
 	uint8_t raw[VSOCK_HEADER_BYTES];
@@ -213,7 +199,7 @@ static void take_chain(struct vsock *v, const struct virtq_chain *chain)
 		return;
 	}
 	get_header(raw, &h);
-	first = cut(chain->iov, chain->out_count, sizeof(raw));
+	first = iov_skip(chain->iov, chain->out_count, sizeof(raw));
 	take_packet(v, &h, chain->out_bytes - sizeof(raw), chain->iov + first,
 		    chain->out_count - first);
 }

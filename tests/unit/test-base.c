@@ -13,6 +13,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 #include "vmm/base/diag.h"
+#include "vmm/base/iov.h"
 #include "vmm/base/log.h"
 #include "vmm/base/types.h"
 
@@ -299,6 +300,49 @@ START_TEST(test_log_to_a_full_pipe)
 }
 END_TEST
 
+/* "abcd", "", "efg": @offset and @len, what is left of them in at most @most
+ * vectors. */
+static const struct {
+	size_t offset, len;
+	unsigned most, count;
+	const char *text;
+} slices[] = {
+	{ 0, 7, 3, 2, "abcdefg" }, { 0, SIZE_MAX, 3, 2, "abcdefg" },
+	{ 1, 2, 3, 1, "bc" },	   { 3, 2, 3, 2, "de" },
+	{ 4, 9, 3, 1, "efg" },	   { 7, 1, 3, 0, "" },
+	{ SIZE_MAX, 1, 3, 0, "" }, { 0, 0, 3, 0, "" },
+	{ 0, 7, 1, 1, "abcd" },	   { 0, 7, 0, 0, "" },
+};
+
+START_TEST(test_iov_slice)
+{
+	char a[] = "abcd", b[] = "efg", flat[8] = "";
+	const struct iovec v[] = { { a, 4 }, { b, 0 }, { b, 3 } };
+	struct iovec to[3];
+	unsigned n = iov_slice(to, slices[_i].most, v, 3, slices[_i].offset,
+			       slices[_i].len);
+
+	ck_assert_uint_eq(n, slices[_i].count);
+	iov_read(to, n, 0, flat, sizeof(flat));
+	ck_assert_str_eq(flat, slices[_i].text);
+}
+END_TEST
+
+START_TEST(test_iov_skip)
+{
+	char a[] = "abcd", b[] = "efg";
+	struct iovec v[] = { { a, 4 }, { b, 3 } };
+
+	ck_assert_uint_eq(iov_skip(v, 2, 1), 0);
+	ck_assert_ptr_eq(v[0].iov_base, a + 1);
+	ck_assert_uint_eq(v[0].iov_len, 3);
+	ck_assert_uint_eq(iov_skip(v, 2, 3), 1);
+	ck_assert_uint_eq(v[1].iov_len, 3);
+	ck_assert_uint_eq(iov_skip(v + 1, 1, 3), 1);
+	ck_assert_uint_eq(iov_skip(v + 1, 1, 9), 1);
+}
+END_TEST
+
 START_TEST(test_check_aborts)
 {
 	CHECK(1 + 1 == 2);
@@ -325,6 +369,8 @@ static Suite *suite(void)
 	tcase_add_test(t, test_log_guest_says_it_once);
 	tcase_add_test(t, test_log_to_nowhere);
 	tcase_add_test(t, test_log_to_a_full_pipe);
+	tcase_add_loop_test(t, test_iov_slice, 0, ARRAY_SIZE(slices));
+	tcase_add_test(t, test_iov_skip);
 	tcase_add_test_raise_signal(t, test_check_aborts, SIGABRT);
 	suite_add_tcase(s, t);
 	return s;
