@@ -10,11 +10,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -205,4 +207,32 @@ void event_timer_release(struct event_timer *t)
 	event_del(t->loop, &t->source);
 	close(t->source.fd);
 	memset(t, 0, sizeof(*t));
+}
+
+int event_signals(struct event_loop *loop, struct event_source *src,
+		  struct diag *d)
+{
+	sigset_t set;
+	int err;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	src->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	err = src->fd < 0 ? -errno : event_add(loop, src, EPOLLIN);
+	if (!err)
+		return 0;
+	if (src->fd >= 0)
+		close(src->fd);
+	src->fd = -1;
+	return diag_errno(d, -err, "cannot watch signals");
+}
+
+void event_signals_end(struct event_loop *loop, struct event_source *src)
+{
+	event_del(loop, src);
+	close(src->fd);
+	src->fd = -1;
 }

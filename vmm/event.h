@@ -68,6 +68,23 @@ void event_timer_set(struct event_timer *t, uint64_t delay_ns,
 /** event_timer_release - disarm and free; accepts a zeroed timer */
 void event_timer_release(struct event_timer *t);
 
+/**
+ * event_signals - watch the signals that end a program: SIGTERM, SIGINT, SIGHUP
+ * @src: its @ready is called for them and reads struct signalfd_siginfo, or
+ *	stops the loop; @fd becomes a signalfd that the caller closes
+ *
+ * Blocks them for the calling thread and those that it starts from now on, so
+ * call it on the main thread before there are others.
+ *
+ * Return: 0 or -errno with @d; @src->fd is -1 then.
+ */
+int event_signals(struct event_loop *loop, struct event_source *src,
+		  struct diag *d);
+
+/** event_signals_end - close what event_signals() made; the signals stay
+ * blocked */
+void event_signals_end(struct event_loop *loop, struct event_source *src);
+
 /** event_loop_run - call back until event_loop_stop(); main thread */
 void event_loop_run(struct event_loop *loop);
 

@@ -11,7 +11,6 @@
  * the host and reads as zero again; the guest's files are loaded again.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -306,23 +305,12 @@ static int run_with_signals(struct machine *m, enum machine_end *end,
 {
 	struct signals s = { .source = { .ready = on_signal, .opaque = &s },
 			     .m = m };
-	sigset_t set;
-	int err;
+	int err = event_signals(m->loop, &s.source, d);
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	/* Before any thread exists, so that all threads inherit it. */
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	s.source.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s.source.fd < 0)
-		return diag_errno(d, errno, "cannot watch signals");
-	err = event_add(m->loop, &s.source, EPOLLIN);
-	err = err ? diag_errno(d, -err, "cannot watch signals")
-		  : machine_run(m, end, d);
-	event_del(m->loop, &s.source);
-	close(s.source.fd);
+	if (err)
+		return err;
+	err = machine_run(m, end, d);
+	event_signals_end(m->loop, &s.source);
 	return err;
 }
 

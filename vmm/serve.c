@@ -4,13 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -191,26 +187,6 @@ static void on_end(void *opaque)
 	event_loop_stop(s->loop);
 }
 
-/* Before any thread exists, so that all threads inherit the mask. */
-static int watch_signals(struct server *s, struct diag *d)
-{
-	sigset_t set;
-	int err;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	s->signals.ready = on_signal;
-	s->signals.opaque = s;
-	s->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->signals.fd < 0)
-		return diag_errno(d, errno, "cannot watch signals");
-	err = event_add(s->loop, &s->signals, EPOLLIN);
-	return err ? diag_errno(d, -err, "cannot watch signals") : 0;
-}
-
 /* A served device asks for nothing: there is no machine. */
 static void requested(void *machine, enum machine_request what)
 {
@@ -253,7 +229,9 @@ static int server_open(struct server *s, const struct vm_config *cfg,
 	s->loop = event_loop_new(d);
 	if (!s->loop)
 		return -errno;
-	err = watch_signals(s, d);
+	s->signals.ready = on_signal;
+	s->signals.opaque = s;
+	err = event_signals(s->loop, &s->signals, d);
 	if (!err)
 		err = make_device(s, cfg, k, d);
 	/* Last: what cannot be served leaves no socket behind. */
@@ -270,10 +248,8 @@ static void server_close(struct server *s)
 {
 	device_free(s->dev);
 	unix_unlisten(&s->door.listener);
-	if (s->signals.fd >= 0) {
-		event_del(s->loop, &s->signals);
-		close(s->signals.fd);
-	}
+	if (s->signals.fd >= 0)
+		event_signals_end(s->loop, &s->signals);
 	event_loop_free(s->loop);
 	ram_release(&s->ram);
 	irqchip_release(&s->irqchip);
