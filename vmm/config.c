@@ -613,8 +613,9 @@ int vm_config_complete(struct vm_config *c, struct diag *d)
 
 /* ---- rules between fields ------------------------------------------------*/
 
-static int check_cpus(const struct cpus_config *c, struct diag *d)
+static int check_cpus(const struct vm_config *config, struct diag *d)
 {
+	const struct cpus_config *c = &config->cpus;
 	const struct topology *t = &c->topology;
 	uint64_t product;
 
@@ -664,8 +665,10 @@ static int check_hugepages(const struct memory_config *m, struct diag *d)
 	return 0;
 }
 
-static int check_memory(const struct memory_config *m, struct diag *d)
+static int check_memory(const struct vm_config *config, struct diag *d)
 {
+	const struct memory_config *m = &config->memory;
+
 	if (m->size_bytes % GUEST_PAGE)
 		return diag_fail(d, EINVAL,
 				 "--memory size=%" PRIu64
@@ -777,38 +780,36 @@ static int check_ids(const struct vm_config *c, struct diag *d)
 	return ret;
 }
 
+static int check_tpm(const struct vm_config *c, struct diag *d)
+{
+	if (!c->tpm_count || c->tpm->socket)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "--tpm: needs socket=, the control socket of swtpm");
+}
+
+static int check_rng(const struct vm_config *c, struct diag *d)
+{
+	return rate_config_check(&c->rng.rate, "--rng", d);
+}
+
+/* In this order: the first that refuses has its say. */
+static int (*const checks[])(const struct vm_config *c, struct diag *d) = {
+	check_cpus,  check_memory,
+	check_ports, check_tpm,
+	check_rng,   check_balloon,
+	check_pmem,  check_vsock,
+	check_fs,    check_generic_vhost_user,
+	check_ids,   check_nets,
+	check_disks,
+};
+
 int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)
 {
 	int ret = schema_check(&vm_config_schema, c, arch, d);
 
-	if (!ret)
-		ret = check_cpus(&c->cpus, d);
-	if (!ret)
-		ret = check_memory(&c->memory, d);
-	if (!ret)
-		ret = check_ports(c, d);
-	if (!ret && c->tpm_count && !c->tpm->socket)
-		ret = diag_fail(d, EINVAL,
-				"--tpm: needs socket=, the control socket of "
-				"swtpm");
-	if (!ret)
-		ret = rate_config_check(&c->rng.rate, "--rng", d);
-	if (!ret)
-		ret = check_balloon(c, d);
-	if (!ret)
-		ret = check_pmem(c, d);
-	if (!ret)
-		ret = check_vsock(c, d);
-	if (!ret)
-		ret = check_fs(c, d);
-	if (!ret)
-		ret = check_generic_vhost_user(c, d);
-	if (!ret)
-		ret = check_ids(c, d);
-	if (!ret)
-		ret = check_nets(c, d);
-	if (!ret)
-		ret = check_disks(c, d);
+	for (size_t i = 0; i < ARRAY_SIZE(checks) && !ret; i++)
+		ret = checks[i](c, d);
 	return ret;
 }
 
