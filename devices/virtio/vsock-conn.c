@@ -417,7 +417,8 @@ static void take_data(struct vsock *v, struct vsock_conn *c,
 	settle(v, c);
 }
 
-void vsock_conn_say(struct vsock *v, struct vsock_conn *c, const char *text)
+/* Our own words to the host's side. */
+static void say(struct vsock *v, struct vsock_conn *c, const char *text)
 {
 	struct iovec iov;
 	char words[32];
@@ -456,7 +457,7 @@ static void on_response(struct vsock *v, struct vsock_conn *c,
 	}
 	snprintf(ok, sizeof(ok), "OK %u\n", c->host_port);
 	vsock_conn_open(v, c);
-	vsock_conn_say(v, c, ok);
+	say(v, c, ok);
 	settle(v, c);
 }
 

@@ -69,7 +69,8 @@ static struct vsock_conn *event_conn(struct vsock *v, uint64_t name)
 	return c->use == name >> 32 && c->fd >= 0 ? c : NULL;
 }
 
-int vsock_host_watch(struct vsock *v, struct vsock_conn *c)
+/* Have vsock_conn_ready() called for its socket from now on. */
+static int watch(struct vsock *v, struct vsock_conn *c)
 {
 	struct epoll_event ev = { .events = WATCHED,
 				  .data.u64 = event_name(v, c) };
@@ -128,7 +129,7 @@ void vsock_host_wait(struct vsock *v, struct vsock_conn *c, uint64_t ns)
 static void dialed(struct vsock *v, struct vsock_conn *c, int fd)
 {
 	c->fd = fd;
-	if (vsock_host_watch(v, c)) {
+	if (watch(v, c)) {
 		vsock_conn_reset(v, c);
 		return;
 	}
@@ -272,7 +273,7 @@ static bool accept_one(struct vsock *v)
 	}
 	c = vsock_conn_new(v, VSOCK_GREETING, fd);
 	vsock_list_add(&v->expendable, &c->wait);
-	if (vsock_host_watch(v, c))
+	if (watch(v, c))
 		vsock_conn_free(v, c);
 	return true;
 }

@@ -294,9 +294,6 @@ void vsock_conn_reset(struct vsock *v, struct vsock_conn *c);
 /** vsock_conn_owe - have packets of these kinds (VSOCK_SEND_…) sent */
 void vsock_conn_owe(struct vsock *v, struct vsock_conn *c, uint8_t packets);
 
-/** vsock_conn_say - write our own words to the host's side */
-void vsock_conn_say(struct vsock *v, struct vsock_conn *c, const char *text);
-
 /** vsock_conn_ready - its socket has @events (EPOLLIN, …); @c is open or an
  * orphan */
 void vsock_conn_ready(struct vsock *v, struct vsock_conn *c, uint32_t events);
@@ -329,10 +326,6 @@ int vsock_host_open(struct vsock *v, struct diag *d);
 
 /** vsock_host_close - the mirror; accepts half of it; the socket file goes */
 void vsock_host_close(struct vsock *v);
-
-/** vsock_host_watch - call vsock_conn_ready() for its socket from now on;
- * 0 or -errno */
-int vsock_host_watch(struct vsock *v, struct vsock_conn *c);
 
 /** vsock_host_block - watch its socket also for EPOLLOUT, or no longer */
 void vsock_host_block(struct vsock *v, struct vsock_conn *c, bool on);
