@@ -223,7 +223,7 @@ static void say_error(const struct diag *d)
 
 int main(int argc, char **argv)
 {
-	static char output[KIB(128)]; /* the manual is the longest, 40 KiB */
+	static char output[KIB(128)]; /* the longest, --help, is 17 KiB */
 	unsigned closed = fill_standard_streams();
 	struct diag d = DIAG_INIT;
 	int status = CLI_EXIT_OK, err;

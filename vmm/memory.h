@@ -5,7 +5,8 @@
  * Guest RAM is a handful of regions, each one host mapping with inaccessible
  * guard ranges on both sides. Devices never hold pointers into it: they copy
  * in and out through ram_read() and ram_write(), which check every address,
- * or pin I/O vectors with ram_pin() for the length of one request.
+ * or pin it with ram_pin(): I/O vectors for the length of one request, rings
+ * while their queue is enabled.
  *
  * RAM that other processes shall see lies in a memfd, whose descriptor its
  * region keeps (--memory shared=on). The other way round, a vhost-user back
