@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/pmem.h"
+
 #include "devices/device.h"
 #include "devices/legacy/legacy.h"
 #include "tests/unit/suite.h"
@@ -285,6 +287,37 @@ static inline void rig_hostile_access(struct bus *bus, unsigned span,
 		else
 			bus_read(bus, at, size);
 	}
+}
+
+/* A device that writes to a page which is not RAM (vmm/pmem.h). */
+static struct guest_ram rig_ram;
+
+static inline void rig_open_page(const struct vm_config *config,
+				 const struct device_class *cls)
+{
+	struct diag d = DIAG_INIT;
+
+	rig_open();
+	rig.platform.pa_bits = 40;
+	ram_init(&rig_ram);
+	ck_assert_int_eq(pmem_place(&rig.platform, &rig_ram, config, &d), 0);
+	rig.env.ram = &rig_ram;
+	rig.dev = rig_make(cls, PLAT_MMIO);
+}
+
+static inline void rig_close_page(void)
+{
+	rig_close();
+	ram_release(&rig_ram);
+}
+
+/* What the guest sees of it. */
+static inline const uint8_t *rig_page(const struct plat_range *at, uint8_t *buf,
+				      size_t len)
+{
+	memset(buf, 0, len);
+	ck_assert(ram_read(&rig_ram, GPA(at->base), buf, len));
+	return buf;
 }
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: tests of devices/legacy/vmclock.c */
 #include "vmm/base/bytes.h"
-#include "vmm/pmem.h"
 
 #include "legacy-rig.h"
 
@@ -12,34 +11,16 @@
 
 static struct vm_config config = { .platform = { .vmgenid = true,
 						 .vmclock = true } };
-static struct guest_ram ram;
 static uint8_t page[BYTES], first[BYTES];
 
 static void setup(void)
 {
-	struct diag d = DIAG_INIT;
-
-	rig_open();
-	rig.platform.pa_bits = 40;
-	ram_init(&ram);
-	ck_assert_int_eq(pmem_place(&rig.platform, &ram, &config, &d), 0);
-	rig.env.ram = &ram;
-	rig.dev = rig_make(&vmclock_class, PLAT_MMIO);
+	rig_open_page(&config, &vmclock_class);
 }
 
-static void teardown(void)
-{
-	rig_close();
-	ram_release(&ram);
-}
-
-/* What the guest sees. */
 static const uint8_t *seen(void)
 {
-	memset(page, 0, sizeof(page));
-	ck_assert(ram_read(&ram, GPA(rig.platform.vmclock.base), page,
-			   sizeof(page)));
-	return page;
+	return rig_page(&rig.platform.vmclock, page, sizeof(page));
 }
 
 static int load(uint32_t seq, size_t len)
@@ -58,7 +39,7 @@ START_TEST(pages_are_apart)
 	ck_assert_uint_eq(rig.platform.vmgenid.base, GIB(9));
 	ck_assert_uint_eq(rig.platform.vmclock.base, GIB(9) + PMEM_ALIGN);
 	ck_assert_uint_eq(rig.platform.vmclock.size_bytes, DEVICE_PAGE);
-	ck_assert_uint_eq(ram_size(&ram), 0);
+	ck_assert_uint_eq(ram_size(&rig_ram), 0);
 }
 END_TEST
 
@@ -80,7 +61,8 @@ END_TEST
 START_TEST(reset_is_no_disruption)
 {
 	memcpy(first, seen(), BYTES);
-	ck_assert(ram_fill(&ram, GPA(rig.platform.vmclock.base), 0xaa, BYTES));
+	ck_assert(ram_fill(&rig_ram, GPA(rig.platform.vmclock.base), 0xaa,
+			   BYTES));
 	ck_assert_uint_eq(seen()[0], 0xaa);
 	vmclock_class.reset(rig.dev);
 	ck_assert_mem_eq(seen(), first, BYTES);
@@ -147,7 +129,7 @@ int main(void)
 	Suite *s = suite_create("vmclock");
 	TCase *t = tcase_create("vmclock");
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, rig_close_page);
 	tcase_add_test(t, pages_are_apart);
 	tcase_add_test(t, first_state);
 	tcase_add_test(t, reset_is_no_disruption);

@@ -1,46 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DOC: tests of devices/legacy/vmgenid.c and of the page it writes to */
-#include "vmm/pmem.h"
-
 #include "legacy-rig.h"
 
 static struct vm_config config = { .platform.vmgenid = true };
-static struct guest_ram ram;
 static uint8_t id[16];
 
 static void setup(void)
 {
-	struct diag d = DIAG_INIT;
-
-	rig_open();
-	rig.platform.pa_bits = 40;
-	ram_init(&ram);
-	ck_assert_int_eq(pmem_place(&rig.platform, &ram, &config, &d), 0);
-	rig.env.ram = &ram;
-	rig.dev = rig_make(&vmgenid_class, PLAT_MMIO);
+	rig_open_page(&config, &vmgenid_class);
 }
 
-static void teardown(void)
-{
-	rig_close();
-	ram_release(&ram);
-}
-
-/* What the guest sees. */
 static const uint8_t *seen(void)
 {
-	memset(id, 0, sizeof(id));
-	ck_assert(
-		ram_read(&ram, GPA(rig.platform.vmgenid.base), id, sizeof(id)));
-	return id;
+	return rig_page(&rig.platform.vmgenid, id, sizeof(id));
 }
 
 START_TEST(page_is_above_ram_and_not_ram)
 {
 	ck_assert_uint_eq(rig.platform.vmgenid.base, GIB(9));
 	ck_assert_uint_eq(rig.platform.vmgenid.size_bytes, DEVICE_PAGE);
-	ck_assert_uint_eq(ram.region_count, 1);
-	ck_assert_uint_eq(ram_size(&ram), 0);
+	ck_assert_uint_eq(rig_ram.region_count, 1);
+	ck_assert_uint_eq(ram_size(&rig_ram), 0);
 }
 END_TEST
 
@@ -100,8 +80,8 @@ START_TEST(reset_keeps_the_id)
 	uint8_t first[16];
 
 	memcpy(first, seen(), sizeof(first));
-	ck_assert(ram_fill(&ram, GPA(rig.platform.vmgenid.base), 0xaa, 16));
-	ck_assert_int_eq(ram_clear(&ram, &d), 0);
+	ck_assert(ram_fill(&rig_ram, GPA(rig.platform.vmgenid.base), 0xaa, 16));
+	ck_assert_int_eq(ram_clear(&rig_ram, &d), 0);
 	ck_assert_uint_eq(seen()[0], 0xaa);
 	vmgenid_class.reset(rig.dev);
 	ck_assert_mem_eq(seen(), first, sizeof(first));
@@ -170,7 +150,7 @@ int main(void)
 	Suite *s = suite_create("vmgenid");
 	TCase *t = tcase_create("vmgenid");
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, rig_close_page);
 	tcase_add_test(t, page_is_above_ram_and_not_ram);
 	tcase_add_test(t, page_comes_from_the_pci_window);
 	tcase_add_test(t, no_room_for_the_page);

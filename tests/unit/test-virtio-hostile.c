@@ -15,35 +15,11 @@
 
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
+#include "virtq-rig.h"
 
-#define RING  BED_RAM_A
 #define OTHER (BED_RAM_A + 0x20000)
 #define DATA  (BED_RAM_A + 0x10000)
 #define TABLE (DATA + 0x1000)
-#define SIZE  8
-
-static struct guest_ram ram;
-static struct virtq q;
-static struct vring v;
-
-static void setup(void)
-{
-	static const struct ram_options plain;
-	struct diag d = DIAG_INIT;
-
-	ram_init(&ram);
-	ck_assert_int_eq(ram_add(&ram, GPA(BED_RAM_A), BED_RAM_SZ, &plain, &d),
-			 0);
-	ck_assert_int_eq(ram_add(&ram, GPA(BED_RAM_B), BED_RAM_SZ, &plain, &d),
-			 0);
-	ck_assert_int_eq(virtq_init(&q, &ram, 1024, &d), 0);
-}
-
-static void teardown(void)
-{
-	virtq_release(&q);
-	ram_release(&ram);
-}
 
 /* All ring features, of the format of run @i. */
 static struct virtq_features all(int i)
@@ -736,15 +712,6 @@ START_TEST(m_packed_ring_without_end)
 END_TEST
 
 /* ---- runner ------------------------------------------------------------ */
-
-static TCase *queue_case(const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	return tc;
-}
 
 static TCase *ring_case(void)
 {

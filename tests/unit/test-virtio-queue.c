@@ -9,36 +9,10 @@
 #include <errno.h>
 
 #include "tests/unit/suite.h"
-#include "tests/unit/virtio-ring.h"
+#include "tests/unit/virtq-rig.h"
 
-#define RAM_A  0x10000000ULL
-#define RAM_B  0x20000000ULL
-#define RAM_SZ MIB(1)
-#define RING   RAM_A
-#define DATA   (RAM_A + 0x8000)
-#define TABLE  (DATA + 0x1000)
-#define SIZE   8
-
-static struct guest_ram ram;
-static struct virtq q;
-static struct vring v;
-
-static void setup(void)
-{
-	static const struct ram_options plain;
-	struct diag d = DIAG_INIT;
-
-	ram_init(&ram);
-	ck_assert_int_eq(ram_add(&ram, GPA(RAM_A), RAM_SZ, &plain, &d), 0);
-	ck_assert_int_eq(ram_add(&ram, GPA(RAM_B), RAM_SZ, &plain, &d), 0);
-	ck_assert_int_eq(virtq_init(&q, &ram, 1024, &d), 0);
-}
-
-static void teardown(void)
-{
-	virtq_release(&q);
-	ram_release(&ram);
-}
+#define DATA  (RAM_A + 0x8000)
+#define TABLE (DATA + 0x1000)
 
 static void begin_size(struct virtq_features has, uint16_t size)
 {
@@ -748,15 +722,6 @@ START_TEST(base_checked)
 END_TEST
 
 /* ---- runner ------------------------------------------------------------ */
-
-static TCase *queue_case(const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	return tc;
-}
 
 static TCase *request_case(void)
 {
