@@ -85,19 +85,8 @@ static void desc_op(const struct op *op)
 
 static void save_and_load(const struct op *op)
 {
-	struct stream_out out;
-	struct stream_in in;
-
-	dev->cls->pause(dev);
-	stream_out_init(&out);
-	dev->cls->save(dev, &out);
-	if (op->flags & 1 && out.len)
-		out.data[op->at % out.len] ^= (uint8_t)op->value;
-	dev->cls->reset(dev);
-	stream_in_init(&in, out.data, out.len);
-	dev->cls->load(dev, &in, NULL);
-	dev->cls->resume(dev);
-	stream_out_release(&out);
+	bed_save_load(&bed, dev, op->at,
+		      op->flags & 1 ? (uint8_t)op->value : 0);
 }
 
 static void operate(const struct op *op)
@@ -133,8 +122,7 @@ static void operate(const struct op *op)
 		save_and_load(op);
 		break;
 	case 12:
-		drv_select(&drv, 0);
-		drv_put(&drv, 0x3a, 2, 1);
+		drv_ring_reset(&drv, 0);
 		break;
 	case 13:
 		ram_write(&bed.ram, GPA(RING + op->at % 0x8100), &op->value, 4);

@@ -198,31 +198,16 @@ static void step_serve(struct rig *r, unsigned q, const struct step *s)
 
 static void step_queue_reset(struct rig *r, unsigned q, const struct step *s)
 {
-	drv_select(&r->drv, q);
-	drv_put(&r->drv, r->drv.mmio ? 0xc0 : 0x3a, r->drv.mmio ? 4 : 2, 1);
+	drv_ring_reset(&r->drv, q);
 	if (s->size & 1)
 		drv_queue(&r->drv, q, SIZE, RING(q));
 }
 
 static void step_state(struct rig *r, unsigned q, const struct step *s)
 {
-	struct stream_out out;
-	struct stream_in in;
-	struct diag d = DIAG_INIT;
-
 	(void)q;
-	r->dev->cls->pause(r->dev);
-	stream_out_init(&out);
-	r->dev->cls->save(r->dev, &out);
-	if (s->size & 1 && out.len)
-		out.data[s->at % out.len] ^= (uint8_t)s->value;
-	r->bed.vm.irqfds = r->bed.vm.doorbells = 0;
-	r->dev->cls->reset(r->dev);
-	stream_in_init(&in, out.data, out.len);
-	if (r->dev->cls->load(r->dev, &in, &d))
-		r->dev->cls->reset(r->dev);
-	stream_out_release(&out);
-	r->dev->cls->resume(r->dev);
+	bed_save_load(&r->bed, r->dev, s->at,
+		      s->size & 1 ? (uint8_t)s->value : 0);
 }
 
 static void step_status(struct rig *r, unsigned q, const struct step *s)

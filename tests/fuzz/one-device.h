@@ -76,22 +76,8 @@ static inline void one_reset(struct one_rig *r)
 
 static inline void one_save_load(struct one_rig *r, const struct one_step *s)
 {
-	struct device *dev = r->dev;
-	struct stream_out out;
-	struct stream_in in;
-	struct diag d = DIAG_INIT;
-
-	stream_out_init(&out);
-	dev->cls->pause(dev);
-	dev->cls->save(dev, &out);
-	if (s->size & 1 && out.len)
-		out.data[s->at % out.len] ^= (uint8_t)s->value;
-	r->bed.vm.irqfds = 0;
-	dev->cls->reset(dev);
-	stream_in_init(&in, out.data, out.len);
-	dev->cls->load(dev, &in, &d);
-	dev->cls->resume(dev);
-	stream_out_release(&out);
+	bed_save_load(&r->bed, r->dev, s->at,
+		      s->size & 1 ? (uint8_t)s->value : 0);
 }
 
 /* A descriptor, mostly sane, and perhaps a request. */

@@ -306,11 +306,7 @@ static void reset_device(void)
 
 static void reset_ring(void)
 {
-	drv_select(&drv, 0);
-	if (drv.mmio)
-		drv_put(&drv, 0xc0, 4, 1);
-	else
-		drv_put(&drv, 0x3a, 2, 1);
+	drv_ring_reset(&drv, 0);
 }
 
 static void power_cycle(void)

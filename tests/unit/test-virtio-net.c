@@ -705,11 +705,7 @@ START_TEST(queue_reset)
 	offer_rx(0, 8, 1500);
 	wire_send(0, 100, 1);
 	ck_assert_uint_eq(take(0), 100);
-	drv_select(&drv, 0);
-	if (drv.mmio)
-		drv_put(&drv, 0xc0, 4, 1);
-	else
-		drv_put(&drv, 0x3a, 2, 1);
+	drv_ring_reset(&drv, 0);
 	wire_send(0, 200, 2);
 	drv_queue(&drv, 0, QUEUE_SIZE, RING(0));
 	offer_rx(0, 8, 1500);

@@ -295,6 +295,28 @@ static inline struct device *bed_add(struct bed *b, const char *cls)
 	return dev;
 }
 
+/* Save, power-cycle on a new VM, and load; @damage is xored into byte @at. */
+static inline void bed_save_load(struct bed *b, struct device *dev, size_t at,
+				 uint8_t damage)
+{
+	struct stream_out out;
+	struct stream_in in;
+	struct diag d = DIAG_INIT;
+
+	dev->cls->pause(dev);
+	stream_out_init(&out);
+	dev->cls->save(dev, &out);
+	if (out.len)
+		out.data[at % out.len] ^= damage;
+	b->vm.irqfds = b->vm.doorbells = 0;
+	dev->cls->reset(dev);
+	stream_in_init(&in, out.data, out.len);
+	if (dev->cls->load(dev, &in, &d))
+		dev->cls->reset(dev);
+	stream_out_release(&out);
+	dev->cls->resume(dev);
+}
+
 /* ---- configuration space through ECAM ---------------------------------- */
 
 static inline uint64_t cfg_addr(unsigned slot, unsigned reg)
@@ -436,6 +458,13 @@ static inline void drv_go(struct drv *drv)
 static inline void drv_select(struct drv *drv, unsigned q)
 {
 	drv_put(drv, drv->mmio ? 0x30 : 0x16, drv->mmio ? 4 : 2, q);
+}
+
+/* Reset queue @q alone (RING_RESET). */
+static inline void drv_ring_reset(struct drv *drv, unsigned q)
+{
+	drv_select(drv, q);
+	drv_put(drv, drv->mmio ? 0xc0 : 0x3a, drv->mmio ? 4 : 2, 1);
 }
 
 /* Queue registers by the offset that each transport has for them. */
