@@ -308,6 +308,16 @@ static void serve_echo(int fd)
 		fail("receive");
 }
 
+/* Returns when the other end has everything: the machine that the server runs
+ * on may be switched off once it ends. */
+static void close_delivered(int fd)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 60 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
+}
+
 static _Noreturn void serve_one(int fd)
 {
 	char line[LINE_BYTES];
@@ -322,6 +332,7 @@ static _Noreturn void serve_one(int fd)
 		send_pattern(fd, bytes);
 	else
 		fail("an unknown greeting: %s", line);
+	close_delivered(fd);
 	exit(0);
 }
 
