@@ -61,6 +61,8 @@ static const struct device_class *const classes[] = {
 #endif
 #ifdef CONFIG_VHOST_USER
 	&virtio_fs_class,
+	&vhost_user_blk_class,
+	&vhost_user_net_class,
 	&generic_vhost_user_class,
 #endif
 #ifdef CONFIG_PVPANIC

@@ -4,6 +4,9 @@
  *
  * Names and defaults are Cloud Hypervisor's, image_type=vhd and its like
  * excepted: such images are refused, with the way to convert them.
+ *
+ * With vhost_user=on the image is the back end's affair, and so are the keys
+ * about it: they are refused rather than ignored.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -117,6 +120,7 @@ static const struct schema_key disk_keys[] = {
 	  .preset = "off",
 	  .doc = "let threads do the I/O",
 	  SINCE },
+	VHOST_USER_KEYS(disk_config),
 };
 
 const struct schema_option disk_option = {
@@ -125,7 +129,7 @@ const struct schema_option disk_option = {
 	ITEMS(disks, disk_count, disk_config, DISKS_MAX),
 	.id_prefix = "_disk",
 	KEYS(disk_keys),
-	.later = LATER_DEVICE " vhost_user socket _disable_aio",
+	.later = LATER_DEVICE " _disable_aio",
 	.doc = "virtio disk",
 	SERVED,
 };
@@ -245,11 +249,57 @@ static int check_queues(const struct disk_config *k, struct diag *d)
 	return 0;
 }
 
+/* A key of ours that is not at its default; NULL: there is none. */
+static const char *image_key(const struct disk_config *k)
+{
+	const struct {
+		bool given;
+		const char *key;
+	} keys[] = {
+		{ k->path, "path" },
+		{ k->image_type != DISK_UNTYPED, "image_type" },
+		{ k->readonly, "readonly" },
+		{ k->direct, "direct" },
+		{ k->backing_files, "backing_files" },
+		{ !k->sparse, "sparse" },
+		{ k->serial, "serial" },
+		{ k->queue_affinity.count, "queue_affinity" },
+		{ k->lock_granularity != LOCK_BYTE_RANGE, "lock_granularity" },
+		{ k->rate_limit_group, "rate_limit_group" },
+		{ k->rate.bandwidth.size, "bw_size" },
+		{ k->rate.ops.size, "ops_size" },
+		{ k->disable_io_uring, "_disable_io_uring" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (keys[i].given)
+			return keys[i].key;
+	return NULL;
+}
+
+static int check_remote(const struct vm_config *c, const struct disk_config *k,
+			struct diag *d)
+{
+	const char *key = image_key(k);
+	int err;
+
+	if (key)
+		return diag_fail(d, EINVAL,
+				 "--disk vhost_user=on: %s= is up to the back "
+				 "end: give it there, not here",
+				 key);
+	err = check_queues(k, d);
+	return err ? err
+		   : check_socket(c, "--disk", k->vhost_user, k->socket, d);
+}
+
 static int check_disk(const struct vm_config *c, const struct disk_config *k,
 		      struct diag *d)
 {
 	int err;
 
+	if (k->vhost_user)
+		return check_remote(c, k, d);
 	if (!k->path)
 		return diag_fail(d, EINVAL, "--disk: needs path=FILE");
 	if (k->serial && strlen(k->serial) > SERIAL_MAX)
@@ -261,6 +311,8 @@ static int check_disk(const struct vm_config *c, const struct disk_config *k,
 		err = check_queues(k, d);
 	if (!err)
 		err = check_rate(c, k, d);
+	if (!err)
+		err = check_socket(c, "--disk", k->vhost_user, k->socket, d);
 	return err;
 }
 

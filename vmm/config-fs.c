@@ -65,6 +65,18 @@ int check_vhost_user(const struct vm_config *c, const char *who,
 			 who);
 }
 
+int check_socket(const struct vm_config *c, const char *who, bool vhost_user,
+		 const char *socket, struct diag *d)
+{
+	if (vhost_user)
+		return check_vhost_user(c, who, socket, d);
+	if (!socket)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "%s socket=%s: works only with vhost_user=on", who,
+			 socket);
+}
+
 static int check_one(const struct vm_config *c, const struct fs_config *fs,
 		     struct diag *d)
 {

@@ -38,6 +38,20 @@
 		.doc = "name of the device for the API and in messages", SINCE \
 	}
 
+/* The keys of what a vhost-user back end may serve instead of us. */
+#define VHOST_USER_KEYS(item)                                     \
+	{ .name = "vhost_user",                                   \
+	  .type = SCHEMA_BOOL,                                    \
+	  .offset = ITEM_AT(item, vhost_user),                    \
+	  .preset = "off",                                        \
+	  .doc = "a vhost-user back end at socket= serves it",    \
+	  SINCE },                                                \
+	{                                                         \
+		.name = "socket", .type = SCHEMA_PATH,            \
+		.offset = ITEM_AT(item, socket),                  \
+		.doc = "where front end and back end meet", SINCE \
+	}
+
 /* What Cloud Hypervisor's devices have and ours do not yet. */
 #define LATER_DEVICE "iommu pci_segment pci_device_id"
 
@@ -86,6 +100,11 @@ extern const struct schema_option fs_option, generic_vhost_user_option;
  * --generic-vhost-user; 0 or -EINVAL */
 int check_fs(const struct vm_config *c, struct diag *d);
 int check_generic_vhost_user(const struct vm_config *c, struct diag *d);
+
+/** check_socket - @socket without @vhost_user is refused, else
+ * check_vhost_user() */
+int check_socket(const struct vm_config *c, const char *who, bool vhost_user,
+		 const char *socket, struct diag *d);
 
 /** check_vhost_user - what every device of a vhost-user back end needs: a
  * @socket (NULL: not given) and shared memory; @who: the option; 0 or

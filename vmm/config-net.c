@@ -33,6 +33,11 @@
 		.doc = (words), SINCE                                  \
 	}
 
+static const struct schema_choice mode_words[] = {
+	{ .name = "client", .value = VHOST_CLIENT },
+	{ .name = "server", .value = VHOST_SERVER },
+};
+
 static const struct schema_key net_keys[] = {
 	TEXT_KEY("tap", tap,
 		 "the host's tap interface, made if there is none; without it "
@@ -77,6 +82,14 @@ static const struct schema_key net_keys[] = {
 	SWITCH_KEY(offload_ufo, "UDP fragments likewise"),
 	SWITCH_KEY(offload_csum, "checksums likewise; off: none of the three"),
 	RATE_KEYS(net_config),
+	VHOST_USER_KEYS(net_config),
+	{ .name = "vhost_mode",
+	  .type = SCHEMA_ENUM,
+	  .offset = ITEM_AT(net_config, vhost_mode),
+	  CHOICES(mode_words),
+	  .preset = "client",
+	  .doc = "server: we listen at socket=, and the back end connects",
+	  SINCE },
 };
 
 const struct schema_option net_option = {
@@ -85,7 +98,7 @@ const struct schema_option net_option = {
 	ITEMS(net, net_count, net_config, NETS_MAX),
 	.id_prefix = "_net",
 	KEYS(net_keys),
-	.later = LATER_DEVICE " vhost_user socket vhost_mode",
+	.later = LATER_DEVICE,
 	.doc = "virtio network card",
 	MACHINE,
 };
@@ -202,6 +215,51 @@ static int check_queues(const struct net_config *n, struct diag *d)
 	return 0;
 }
 
+/* A key of ours that was given; NULL: there is none. */
+static const char *tap_key(const struct net_config *n)
+{
+	const struct {
+		bool given;
+		const char *key;
+	} keys[] = {
+		{ n->tap, "tap" },
+		{ n->fd.count, "fd" },
+		{ n->ip, "ip" },
+		{ n->mask, "mask" },
+		{ n->host_mac, "host_mac" },
+		{ n->rate.bandwidth.size, "bw_size" },
+		{ n->rate.ops.size, "ops_size" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (keys[i].given)
+			return keys[i].key;
+	return NULL;
+}
+
+/* Several pairs need a control queue, which no back end has. */
+static int check_remote(const struct vm_config *c, const struct net_config *n,
+			struct diag *d)
+{
+	const char *key = n->vhost_user ? tap_key(n) : NULL;
+
+	if (key)
+		return diag_fail(d, EINVAL,
+				 "--net vhost_user=on: %s= is up to the back "
+				 "end: give it there, not here",
+				 key);
+	if (n->vhost_user && n->num_queues > 2)
+		return diag_fail(d, EINVAL,
+				 "--net vhost_user=on num_queues=%u: more than "
+				 "one pair is not supported: give num_queues=2",
+				 n->num_queues);
+	if (!n->vhost_user && n->vhost_mode == VHOST_SERVER)
+		return diag_fail(d, EINVAL,
+				 "--net vhost_mode=server: works only with "
+				 "vhost_user=on");
+	return check_socket(c, "--net", n->vhost_user, n->socket, d);
+}
+
 int check_nets(const struct vm_config *c, struct diag *d)
 {
 	int ret = 0;
@@ -220,6 +278,8 @@ int check_nets(const struct vm_config *c, struct diag *d)
 			ret = check_queues(n, d);
 		if (!ret)
 			ret = rate_config_check(&n->rate, "--net", d);
+		if (!ret)
+			ret = check_remote(c, n, d);
 	}
 	return ret;
 }

@@ -130,6 +130,9 @@ struct rng_config {
 	struct rate_config rate;
 };
 
+/** enum vhost_mode - which end of a vhost-user socket we are */
+enum vhost_mode { VHOST_CLIENT, VHOST_SERVER };
+
 /**
  * struct net_config - --net
  * @tap: name of the host's interface; NULL: a new one, vmtap0 or the like
@@ -140,6 +143,8 @@ struct rng_config {
  * @fd: descriptors of a tap's queues instead of @tap, or of datagram sockets
  * @num_queues: two for each pair
  * @offload_tso, @offload_ufo, @offload_csum: may be offered to the guest
+ * @socket: of the vhost-user back end that serves it, if @vhost_user; see
+ *	@vhost_mode for who listens there
  */
 struct net_config {
 	char *id;
@@ -148,6 +153,9 @@ struct net_config {
 	struct u32_list fd;
 	uint32_t num_queues, queue_size;
 	bool offload_tso, offload_ufo, offload_csum;
+	bool vhost_user;
+	char *socket;
+	enum vhost_mode vhost_mode;
 	struct rate_config rate;
 };
 
@@ -164,9 +172,14 @@ enum disk_type {
 /** enum lock_granularity - which offsets of an image are locked */
 enum lock_granularity { LOCK_BYTE_RANGE, LOCK_FULL };
 
-/** struct disk_config - --disk; strings that were not given are NULL */
+/**
+ * struct disk_config - --disk; strings that were not given are NULL
+ * @socket: where the vhost-user back end that serves it listens, if
+ *	@vhost_user
+ */
 struct disk_config {
-	char *path, *id, *serial, *rate_limit_group;
+	char *path, *id, *serial, *rate_limit_group, *socket;
+	bool vhost_user;
 	enum disk_type image_type;
 	bool readonly, direct, backing_files, sparse, disable_io_uring;
 	uint32_t num_queues, queue_size;

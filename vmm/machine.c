@@ -50,9 +50,23 @@ static unsigned count_pvpanic(const struct vm_config *cfg)
 	return cfg->pvpanic;
 }
 
+static const char *disk_class(const void *item)
+{
+	const struct disk_config *k = item;
+
+	return k->vhost_user ? "vhost-user-blk" : "virtio-blk";
+}
+
+static const char *net_class(const void *item)
+{
+	const struct net_config *n = item;
+
+	return n->vhost_user ? "vhost-user-net" : "virtio-net";
+}
+
 /**
  * struct device_rule - devices that a configuration asks for
- * @cls: their class
+ * @cls: their class; @cls_of: that of one item, where they differ
  * @optional: a build without the class just has none
  * @count: how many; NULL: as many as there are items
  * @items, @item_count: where struct vm_config has the pointer to the items and
@@ -61,6 +75,7 @@ static unsigned count_pvpanic(const struct vm_config *cfg)
  */
 struct device_rule {
 	const char *cls;
+	const char *(*cls_of)(const void *item);
 	bool optional;
 	unsigned (*count)(const struct vm_config *cfg);
 	size_t items, item_count, item_bytes, id;
@@ -73,7 +88,8 @@ struct device_rule {
 	.item_bytes = sizeof(type), .id = offsetof(type, id)
 
 static const struct device_rule device_rules[] = {
-	{ "virtio-blk", EACH(disks, disk_count, struct disk_config) },
+	{ "virtio-blk", disk_class,
+	  EACH(disks, disk_count, struct disk_config) },
 	{ "virtio-rng", .optional = true, .count = count_one },
 	{ "virtio-console", .count = count_console },
 	{ "virtio-balloon",
@@ -86,7 +102,7 @@ static const struct device_rule device_rules[] = {
 	  EACH(generic_vhost_user, generic_vhost_user_count,
 	       struct vhost_user_config) },
 	{ "pvpanic", .count = count_pvpanic },
-	{ "virtio-net", EACH(net, net_count, struct net_config) },
+	{ "virtio-net", net_class, EACH(net, net_count, struct net_config) },
 	{ "tpm-crb", EACH(tpm, tpm_count, struct tpm_config) },
 	{ "debug-console", .count = count_debug_console },
 };
@@ -160,7 +176,8 @@ static int add_by_rule(struct machine *m, const struct device_rule *r,
 			item ? *(char *const *)(const void *)(item + r->id)
 			     : NULL;
 
-		err = add_device(m, r->cls, id, item, NULL, d);
+		err = add_device(m, r->cls_of ? r->cls_of(item) : r->cls, id,
+				 item, NULL, d);
 	}
 	return err;
 }

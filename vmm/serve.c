@@ -24,11 +24,11 @@
  * @word: behind `spandrel device`; @cls: class of the device; @id: its name
  * @option: of which there must be one; NULL: it needs none
  * @items, @item_count: where struct vm_config has those
- * @item_id: offset of the id in an item
+ * @item_id: offset of the id in an item; @remote: of vhost_user
  */
 static const struct kind {
 	const char *word, *cls, *id, *option;
-	size_t items, item_count, item_id;
+	size_t items, item_count, item_id, remote;
 } kinds[] = {
 	{ .word = "blk",
 	  .cls = "virtio-blk",
@@ -36,7 +36,8 @@ static const struct kind {
 	  .option = "disk",
 	  .items = offsetof(struct vm_config, disks),
 	  .item_count = offsetof(struct vm_config, disk_count),
-	  .item_id = offsetof(struct disk_config, id) },
+	  .item_id = offsetof(struct disk_config, id),
+	  .remote = offsetof(struct disk_config, vhost_user) },
 	{ .word = "rng", .cls = "virtio-rng", .id = "__rng" },
 };
 
@@ -91,6 +92,12 @@ int serve_check(const struct vm_config *cfg, const char *kind,
 				 "spandrel device %s serves one device: give "
 				 "--%s once",
 				 k->word, k->option);
+	if (k->option &&
+	    *(const bool *)(const void *)(first_item(k, cfg) + k->remote))
+		return diag_fail(d, EINVAL,
+				 "--%s vhost_user=on: is served already: "
+				 "connect to its socket",
+				 k->option);
 	return 0;
 }
 

@@ -33,6 +33,10 @@ extern const struct device_class virtio_vsock_class;
 /** virtio_fs_class - a file system that virtiofsd serves, see vhost-user.c */
 extern const struct device_class virtio_fs_class;
 
+/** vhost_user_blk_class, vhost_user_net_class - struct disk_config and struct
+ * net_config with vhost_user=on, see vhost-user.c */
+extern const struct device_class vhost_user_blk_class, vhost_user_net_class;
+
 /** generic_vhost_user_class - any device of a back end, see vhost-user.c */
 extern const struct device_class generic_vhost_user_class;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: what the parts of the virtio network device share; nobody else's
+ * DOC: what the parts of the virtio network device share; of others only
+ * vhost-user.c includes it, for the feature bits
  *
  *	net.c          the device: features, configuration, state
  *	net-ctrl.c     its control queue

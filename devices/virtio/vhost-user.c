@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: virtio devices that a vhost-user back end serves: --fs and others
+ * DOC: virtio devices that a vhost-user back end serves
  *
  * The registers are ours, the rings are the back end's: when the driver starts
  * a queue, the back end is told where it is, which eventfd the driver kicks
@@ -14,6 +14,14 @@
  * Meanwhile the guest waits. A back end that comes back with less than the
  * driver has negotiated is refused, and said so once.
  *
+ * --fs and --net have a configuration of ours (tag, MAC address), --disk and
+ * --generic-vhost-user that of the back end. The number of queues that a disk
+ * has is ours all the same.
+ *
+ * --net vhost_mode=server turns only the connection around: we listen, and
+ * the back end connects, again when it comes back. A card's link is down while
+ * there is no back end.
+ *
  * Split rings only: a packed ring does not say where it is once its back end
  * is gone.
  *
@@ -22,7 +30,8 @@
  * does (frontend.h).
  *
  * Not implemented: saving a back end's own state (DEVICE_STATE), shared memory
- * regions (DAX).
+ * regions (DAX), the control queue of network cards and with it more than one
+ * pair of queues.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +46,9 @@
 #include "vmm/unix-socket.h"
 
 #include "devices/vhost/frontend.h"
+#include "devices/virtio/blk.h"
 #include "devices/virtio/devices.h"
+#include "devices/virtio/net-impl.h"
 #include "devices/virtio/queue-track.h"
 #include "devices/virtio/virtio.h"
 
@@ -59,10 +70,20 @@
 /* VIRTIO 1.3 sec. 5.11.4: tag, number of request queues. */
 enum { FS_TAG_BYTES = 36, FS_CONFIG_BYTES = 40 };
 
+/* Sec. 5.2.4: num_queues. */
+enum { BLK_NUM_QUEUES = 34 };
+
+/* Sec. 5.1.4: mac, status, max_virtqueue_pairs, mtu. */
+enum { NET_STATUS = 6, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
+
 /**
  * struct remote - see the DOC block
  * @who: in messages: "--fs tag=work"
  * @socket: of the item
+ * @listener: vhost_mode=server: where it connects to us
+ * @mask: device features that it may offer; @extra: those we have ourselves
+ * @pairs: it is a card, and counts pairs of queues; 0: it is not
+ * @num_queues_at: number of queues, in the configuration; 0: it has none
  * @own_config: the configuration is ours, not the back end's
  * @first: the back end's features at the first greeting, which the device's
  *	were made of
@@ -73,10 +94,13 @@ enum { FS_TAG_BYTES = 36, FS_CONFIG_BYTES = 40 };
  */
 struct remote {
 	struct virtio_device vd;
-	char who[64];
+	char who[80];
 	const char *socket;
 	struct sockaddr_un addr;
 	struct vhost_frontend vf;
+	struct unix_listener listener;
+	uint64_t mask, extra;
+	unsigned pairs, num_queues_at;
 	bool own_config;
 	uint8_t config[VU_CONFIG_MAX];
 	uint64_t first;
@@ -109,6 +133,15 @@ static void unwatch(struct remote *rm)
 	rm->watched = false;
 }
 
+/* A card's; others have none. */
+static void set_link(struct remote *rm, bool up)
+{
+	if (!rm->pairs)
+		return;
+	put_le16(rm->config + NET_STATUS, up ? NET_S_LINK_UP : 0);
+	virtio_config_changed(&rm->vd);
+}
+
 static void retry_later(struct remote *rm)
 {
 	event_timer_set(&rm->retry, rm->retry_ms * NS_PER_MS, 0);
@@ -123,6 +156,7 @@ static void lost(struct remote *rm, const struct diag *d)
 	unwatch(rm);
 	vhost_frontend_close(&rm->vf);
 	rm->ready = false;
+	set_link(rm, false);
 	if (is_pow2(++rm->lost))
 		log_warn("%s: the back end at %s is gone (%s); waiting for it "
 			 "to come back (time %u)",
@@ -250,6 +284,15 @@ static void remote_reset(struct virtio_device *vd)
 	vhost_frontend_forget(&rm->vf);
 }
 
+/* ---- reaching it -------------------------------------------------------- */
+
+/* A connection, or -errno; never waits. */
+static int dial(const struct remote *rm)
+{
+	return rm->listener.fd >= 0 ? unix_accept(&rm->listener)
+				    : unix_connect(&rm->addr);
+}
+
 /* ---- coming back -------------------------------------------------------- */
 
 static void conn_ready(void *opaque, uint32_t events);
@@ -274,14 +317,21 @@ static int watch(struct remote *rm, struct diag *d)
 	return 0;
 }
 
+static int no_config(const struct remote *rm, struct diag *d)
+{
+	return diag_fail(d, EOPNOTSUPP,
+			 "%s: the back end at %s has no configuration", rm->who,
+			 rm->socket);
+}
+
 /* The largest configuration that the back end has: it refuses more. */
-static int read_config(struct remote *rm, struct diag *d)
+static int fetch_config(struct remote *rm, struct diag *d)
 {
 	static const unsigned sizes[] = { 256, 96, 68, 64, 60, 40, 24, 12, 8 };
 	int err = -EOPNOTSUPP;
 
-	if (rm->own_config || !(rm->vf.protocol & VU_P_CONFIG))
-		return 0;
+	if (!(rm->vf.protocol & VU_P_CONFIG))
+		return rm->num_queues_at ? no_config(rm, d) : 0;
 	if (rm->vd.config_bytes)
 		return vhost_frontend_config(&rm->vf, rm->config,
 					     rm->vd.config_bytes, d);
@@ -295,16 +345,24 @@ static int read_config(struct remote *rm, struct diag *d)
 		if (!connected(rm))
 			break;
 	}
-	return err ? diag_fail(d, -err,
-			       "%s: the back end at %s has no configuration",
-			       rm->who, rm->socket)
-		   : 0;
+	return err ? no_config(rm, d) : 0;
+}
+
+static int read_config(struct remote *rm, struct diag *d)
+{
+	int err = rm->own_config ? 0 : fetch_config(rm, d);
+
+	if (!err && rm->num_queues_at)
+		put_le16(rm->config + rm->num_queues_at,
+			 (uint16_t)rm->vd.queue_count);
+	return err;
 }
 
 /* The first time it decides what there is; later it must offer that again. */
 static int check_offer(struct remote *rm, struct diag *d)
 {
-	uint64_t needed = rm->vd.offered & DEVICE_FEATURES & rm->first;
+	uint64_t needed =
+		rm->vd.offered & DEVICE_FEATURES & rm->first & rm->mask;
 	uint64_t missing = needed & ~rm->vf.features;
 
 	if (!missing)
@@ -343,7 +401,7 @@ static int restore(struct remote *rm, struct diag *d)
 
 static int reconnect(struct remote *rm, struct diag *d)
 {
-	int fd = unix_connect(&rm->addr), err;
+	int fd = dial(rm), err;
 
 	if (fd < 0)
 		return fd;
@@ -370,6 +428,7 @@ static void retry_expired(void *opaque)
 			rm->ready = false;
 			retry_later(rm);
 		} else {
+			set_link(rm, true);
 			log_info("%s: the back end at %s is back", rm->who,
 				 rm->socket);
 		}
@@ -401,7 +460,9 @@ static void conn_ready(void *opaque, uint32_t events)
 
 static uint64_t remote_features(struct virtio_device *vd)
 {
-	return to_remote(vd)->first & DEVICE_FEATURES;
+	const struct remote *rm = to_remote(vd);
+
+	return (rm->first & DEVICE_FEATURES & rm->mask) | rm->extra;
 }
 
 /* Of the rings' features those that the back end has. Resetting a queue is
@@ -449,7 +510,7 @@ static int connect_first(struct remote *rm, struct diag *d)
 	int64_t end = now_ms() + CONNECT_MS;
 	int fd;
 
-	while ((fd = unix_connect(&rm->addr)) < 0) {
+	while ((fd = dial(rm)) < 0) {
 		if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN)
 			break;
 		if (now_ms() >= end)
@@ -458,6 +519,11 @@ static int connect_first(struct remote *rm, struct diag *d)
 	}
 	if (fd >= 0)
 		return fd;
+	if (rm->listener.fd >= 0)
+		return diag_errno(d, -fd,
+				  "%s: no vhost-user back end has connected to "
+				  "socket=%s after %d s",
+				  rm->who, rm->socket, CONNECT_MS / 1000);
 	return diag_errno(d, -fd,
 			  "%s: no vhost-user back end listens at socket=%s "
 			  "after %d s",
@@ -467,7 +533,9 @@ static int connect_first(struct remote *rm, struct diag *d)
 /* The queues that we want must be those of the back end. */
 static int check_queues(const struct remote *rm, struct diag *d)
 {
-	if (!rm->vf.queues_max || rm->vd.queue_count <= rm->vf.queues_max)
+	unsigned wanted = rm->pairs ? rm->pairs : rm->vd.queue_count;
+
+	if (!rm->vf.queues_max || wanted <= rm->vf.queues_max)
 		return 0;
 	return diag_fail(d, EINVAL,
 			 "%s: %u queues, and the back end at %s has %llu",
@@ -507,22 +575,34 @@ static int meet(struct remote *rm, struct diag *d)
 	return err;
 }
 
-static int remote_realize(struct remote *rm, struct diag *d)
+static int open_socket(struct remote *rm, enum vhost_mode mode, struct diag *d)
 {
-	int err = unix_address(&rm->addr, rm->who, rm->socket, d);
+	rm->listener = UNIX_LISTENER_INIT;
+	if (mode == VHOST_SERVER && !rm->vd.dev.env->tables_only)
+		return unix_listen(&rm->listener, rm->who, rm->socket, 1, d);
+	return unix_address(&rm->addr, rm->who, rm->socket, d);
+}
+
+static int remote_realize(struct remote *rm, enum vhost_mode mode,
+			  struct diag *d)
+{
+	int err = open_socket(rm, mode, d);
 
 	if (err)
 		return err;
+	if (!rm->mask)
+		rm->mask = ~0ULL;
 	vhost_frontend_init(&rm->vf, rm->who, rm->socket);
 	if (rm->vd.dev.env->tables_only)
 		return 0;
 	err = event_timer_init(&rm->retry, rm->vd.dev.env->loop, retry_expired,
 			       rm);
 	if (err)
-		return diag_errno(d, -err, "%s: cannot make a timer", rm->who);
-	err = meet(rm, d);
-	if (err)
+		diag_errno(d, -err, "%s: cannot make a timer", rm->who);
+	else if ((err = meet(rm, d)))
 		event_timer_release(&rm->retry);
+	if (err)
+		unix_unlisten(&rm->listener);
 	return err;
 }
 
@@ -533,6 +613,7 @@ static void remote_unrealize(struct virtio_device *vd)
 	unwatch(rm);
 	event_timer_release(&rm->retry);
 	vhost_frontend_release(&rm->vf);
+	unix_unlisten(&rm->listener);
 }
 
 #define REMOTE_HOOKS                                                       \
@@ -556,7 +637,7 @@ static int fs_realize(struct virtio_device *vd, struct diag *d)
 	put_le32(rm->config + FS_TAG_BYTES, c->num_queues);
 	vd->queue_count = 1 + c->num_queues; /* and that for what is urgent */
 	vd->queue_size = (uint16_t)c->queue_size;
-	return remote_realize(rm, d);
+	return remote_realize(rm, VHOST_CLIENT, d);
 }
 
 static const struct virtio_class fs_virtio = {
@@ -576,6 +657,98 @@ const struct device_class virtio_fs_class = {
 	VIRTIO_DEVICE_CLASS,
 };
 
+/* ---- disks: VIRTIO 1.3 sec. 5.2 ------------------------------------------ */
+
+static int blk_realize(struct virtio_device *vd, struct diag *d)
+{
+	const struct disk_config *c = vd->dev.item;
+	struct remote *rm = to_remote(vd);
+
+	snprintf(rm->who, sizeof(rm->who), "--disk %s", vd->dev.id);
+	rm->socket = c->socket;
+	rm->num_queues_at = BLK_NUM_QUEUES;
+	rm->mask = c->num_queues > 1 ? ~0ULL : ~VIRTIO_BLK_F_MQ;
+	vd->queue_count = c->num_queues;
+	vd->queue_size = (uint16_t)c->queue_size;
+	return remote_realize(rm, VHOST_CLIENT, d);
+}
+
+static const struct virtio_class blk_virtio = {
+	.id = VIRTIO_ID_BLOCK,
+	.pci_class = 0x018000, /* mass storage, other */
+	.queue_count = 1,
+	.queue_size = 128,
+	.realize = blk_realize,
+	REMOTE_HOOKS,
+};
+
+const struct device_class vhost_user_blk_class = {
+	.name = "vhost-user-blk",
+	.size_bytes = sizeof(struct remote),
+	.data = &blk_virtio,
+	VIRTIO_DEVICE_CLASS,
+};
+
+/* ---- network cards: VIRTIO 1.3 sec. 5.1 ---------------------------------- */
+
+#define NET_TSOS                                                 \
+	(NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 | NET_F_GUEST_ECN | \
+	 NET_F_HOST_TSO4 | NET_F_HOST_TSO6 | NET_F_HOST_ECN)
+
+/* What a back end without a control queue can do. */
+static uint64_t net_mask(const struct net_config *c)
+{
+	uint64_t mask = NET_F_MRG_RXBUF;
+
+	if (!c->offload_csum)
+		return mask;
+	mask |= NET_F_CSUM | NET_F_GUEST_CSUM;
+	if (c->offload_tso)
+		mask |= NET_TSOS;
+	if (c->offload_ufo)
+		mask |= NET_F_GUEST_UFO | NET_F_HOST_UFO;
+	return mask;
+}
+
+static int net_realize(struct virtio_device *vd, struct diag *d)
+{
+	const struct net_config *c = vd->dev.item;
+	struct remote *rm = to_remote(vd);
+
+	snprintf(rm->who, sizeof(rm->who), "--net %s", vd->dev.id);
+	rm->socket = c->socket;
+	rm->own_config = true;
+	rm->pairs = c->num_queues / 2;
+	rm->mask = net_mask(c);
+	rm->extra = NET_F_STATUS;
+	put_le16(rm->config + NET_STATUS, NET_S_LINK_UP);
+	if (c->mac && mac_parse(c->mac, rm->config))
+		rm->extra |= NET_F_MAC;
+	if (c->mtu)
+		rm->extra |= NET_F_MTU;
+	put_le16(rm->config + NET_MTU, (uint16_t)c->mtu);
+	vd->queue_count = c->num_queues;
+	vd->queue_size = (uint16_t)c->queue_size;
+	return remote_realize(rm, c->vhost_mode, d);
+}
+
+static const struct virtio_class net_virtio = {
+	.id = VIRTIO_ID_NET,
+	.pci_class = 0x020000, /* Ethernet controller */
+	.queue_count = 2,
+	.queue_size = 256,
+	.config_bytes = NET_CONFIG_BYTES,
+	.realize = net_realize,
+	REMOTE_HOOKS,
+};
+
+const struct device_class vhost_user_net_class = {
+	.name = "vhost-user-net",
+	.size_bytes = sizeof(struct remote),
+	.data = &net_virtio,
+	VIRTIO_DEVICE_CLASS,
+};
+
 /* ---- any device --------------------------------------------------------- */
 
 static int generic_realize(struct virtio_device *vd, struct diag *d)
@@ -592,7 +765,7 @@ static int generic_realize(struct virtio_device *vd, struct diag *d)
 	for (unsigned i = 0; i < c->queue_sizes.count; i++)
 		size = MAX(size, c->queue_sizes.v[i]);
 	vd->queue_size = (uint16_t)size;
-	return remote_realize(rm, d);
+	return remote_realize(rm, VHOST_CLIENT, d);
 }
 
 static const struct virtio_class generic_virtio = {

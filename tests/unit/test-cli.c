@@ -189,6 +189,8 @@ static const struct {
 			"to" },
 	{ "device|rng|--socket|s|--memory|size=1G",
 	  "--memory: not an option of spandrel device" },
+	{ "device|blk|--socket|s|--disk|vhost_user=on,socket=t",
+	  "--disk vhost_user=on: is served already: connect to its socket" },
 	{ "--kernel|k|--socket|s",
 	  "--socket: not an option of spandrel, only of its commands" },
 	{ "--kernel|k|--fs|socket=s", "--fs tag=: must be 1 to 36 bytes long" },

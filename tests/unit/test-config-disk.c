@@ -36,6 +36,7 @@ static const char *give(const char *option, const char *value, struct diag *d)
 
 static const struct {
 	const char *disk, *second, *group, *sentence;
+	bool shared;
 } cases[] = {
 	{ .disk = "path=a" },
 	{ .disk = "path=a", .second = "path=b,readonly=on" },
@@ -49,6 +50,21 @@ static const struct {
 	  .second = "path=b,rate_limit_group=g",
 	  .group = "id=g,ops_size=100,ops_refill_time=1000" },
 	{ .disk = "path=a,lock_granularity=full,_disable_io_uring=on" },
+	{ .disk = "vhost_user=on,socket=s,num_queues=2", .shared = true },
+	{ .disk = "vhost_user=on,socket=s",
+	  .sentence = "--disk: a vhost-user back end must see the guest's RAM: "
+		      "give --memory shared=on" },
+	{ .disk = "vhost_user=on",
+	  .sentence = "--disk: socket= is missing: where does the back end "
+		      "listen" },
+	{ .disk = "path=a,socket=s",
+	  .sentence = "--disk socket=s: works only with vhost_user=on" },
+	{ .disk = "vhost_user=on,socket=s,path=a",
+	  .sentence = "--disk vhost_user=on: path= is up to the back end: give "
+		      "it there, not here" },
+	{ .disk = "vhost_user=on,socket=s,ops_size=1,ops_refill_time=1",
+	  .sentence = "--disk vhost_user=on: ops_size= is up to the back end: "
+		      "give it there, not here" },
 	{ .disk = "readonly=on", .sentence = "--disk: needs path=FILE" },
 	{ .disk = "path=", .sentence = "--disk path=: must not be empty" },
 	{ .disk = "path=a,image_type=vhd",
@@ -122,6 +138,7 @@ START_TEST(test_case)
 	struct diag d = DIAG_INIT;
 	const char *fault = give("disk", cases[_i].disk, &d);
 
+	config.memory.shared = cases[_i].shared;
 	if (!fault)
 		fault = give("disk", cases[_i].second, &d);
 	if (!fault)

@@ -78,6 +78,18 @@ START_TEST(everything)
 }
 END_TEST
 
+START_TEST(remote)
+{
+	config.memory.shared = true;
+	ck_assert_int_eq(give("vhost_user=on,socket=s,vhost_mode=server,"
+			      "mtu=1500"),
+			 0);
+	ck_assert(config.net[0].vhost_user && config.net[0].mac);
+	ck_assert_str_eq(config.net[0].socket, "s");
+	ck_assert_int_eq(config.net[0].vhost_mode, VHOST_SERVER);
+}
+END_TEST
+
 static const struct {
 	const char *value, *says;
 } bad[] = {
@@ -125,7 +137,21 @@ static const struct {
 	{ "bw_refill_time=100",
 	  "--net bw_size=0: a rate limit of 0 would stop everything; give a "
 	  "size of at least 1, or no bw_ keys for no limit" },
-	{ "vhost_user=on", "--net vhost_user: not supported yet" },
+	{ "vhost_user=on",
+	  "--net: socket= is missing: where does the back end listen" },
+	{ "vhost_user=on,socket=s",
+	  "--net: a vhost-user back end must see the guest's RAM: give "
+	  "--memory shared=on" },
+	{ "vhost_user=on,socket=s,tap=t0",
+	  "--net vhost_user=on: tap= is up to the back end: give it there, "
+	  "not here" },
+	{ "vhost_user=on,socket=s,num_queues=4",
+	  "--net vhost_user=on num_queues=4: more than one pair is not "
+	  "supported: give num_queues=2" },
+	{ "socket=s", "--net socket=s: works only with vhost_user=on" },
+	{ "vhost_mode=server",
+	  "--net vhost_mode=server: works only with vhost_user=on" },
+	{ "vhost_mode=x", "--net vhost_mode=x: must be client or server" },
 	{ "iommu=on", "--net iommu: not supported yet" },
 };
 
@@ -153,6 +179,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, everything);
+	tcase_add_test(tc, remote);
 	tcase_add_loop_test(tc, refused, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(tc, same_id);
 	suite_add_tcase(suite, tc);

@@ -25,6 +25,8 @@
 #define SIZE	 16
 #define FEATURES VIRTIO_F_VERSION_1
 
+#define TOY_FEATURES 0x21
+
 /* ---- the child ---------------------------------------------------------- */
 
 /**
@@ -72,10 +74,21 @@ static void toy_get_config(struct virtio_device *vd, uint8_t *config)
 static uint64_t toy_features(struct virtio_device *vd)
 {
 	(void)vd;
-	return 0x21;
+	return TOY_FEATURES;
+}
+
+static uint16_t toy_bytes;
+
+static int toy_realize(struct virtio_device *vd, struct diag *d)
+{
+	(void)d;
+	if (toy_bytes)
+		vd->config_bytes = toy_bytes;
+	return 0;
 }
 
 static const struct virtio_class toy_virtio = {
+	.realize = toy_realize,
 	.id = VIRTIO_ID_RNG,
 	.queue_count = 2,
 	.queue_size = SIZE,
@@ -92,6 +105,21 @@ static const struct device_class toy_class = {
 	VIRTIO_DEVICE_CLASS,
 };
 
+/* The front end listens, and we connect, again if need be. */
+static void serve_connect(struct device *served, struct event_loop *loop)
+{
+	struct sockaddr_un sa;
+	int fd;
+
+	ck_assert_int_eq(unix_address(&sa, "--socket", path, NULL), 0);
+	while ((fd = unix_connect(&sa)) < 0)
+		usleep(1000);
+	CHECK(!vhost_backend_attach(served, fd, NULL));
+	event_loop_run(loop);
+}
+
+static bool child_connects;
+
 static void serve(void)
 {
 	struct unix_listener l = UNIX_LISTENER_INIT;
@@ -107,6 +135,8 @@ static void serve(void)
 				   .transport = &virtio_vhost_user };
 	CHECK(!device_new(&dev, &toy_class, "_toy", NULL, &env, NULL, &d));
 	dev->cls->reset(dev);
+	if (child_connects)
+		serve_connect(dev, env.loop);
 	CHECK(!unix_listen(&l, "--socket", path, 1, &d));
 	CHECK(!vhost_backend_listen(dev, l.fd, &d));
 	event_loop_run(env.loop);
@@ -418,6 +448,98 @@ START_TEST(saved)
 }
 END_TEST
 
+/* ---- disks and network cards -------------------------------------------- */
+
+static unsigned config_byte(unsigned at)
+{
+	return (unsigned)drv_get(&drv, (drv.mmio ? 0x100 : 0x2000) + at, 1);
+}
+
+static void begin_as(int transport, const char *cls, const void *what)
+{
+	child_start();
+	bed_shared(transport);
+	bed.item = what;
+	dev = bed_add(&bed, cls);
+	drv_find(&drv, &bed, dev, transport ? 0 : 1);
+}
+
+START_TEST(disk)
+{
+	const struct disk_config k = { .vhost_user = true,
+				       .socket = path,
+				       .num_queues = 2,
+				       .queue_size = SIZE };
+
+	toy_bytes = 60;
+	begin_as(_i, "vhost-user-blk", &k);
+	ck_assert_uint_eq(drv_offered(&drv) & 0xffffff, TOY_FEATURES);
+	ck_assert_uint_eq(config_byte(0), 'c');
+	ck_assert_uint_eq(config_byte(34), 2);
+	run();
+	for (unsigned i = 0; i < 8; i++)
+		round_trip(i, (uint8_t)(i * 5));
+	end();
+}
+END_TEST
+
+/* Offered: CSUM of the back end's 0x21, not its MAC bit but ours, with MTU and
+ * STATUS. */
+START_TEST(card)
+{
+	char mac[] = "52:54:00:12:34:56";
+	const struct net_config n = { .vhost_user = true,
+				      .socket = path,
+				      .mac = mac,
+				      .mtu = 0x5dc,
+				      .num_queues = 2,
+				      .queue_size = SIZE,
+				      .offload_csum = true,
+				      .vhost_mode = _i & 2 ? VHOST_SERVER
+							   : VHOST_CLIENT };
+
+	child_connects = n.vhost_mode == VHOST_SERVER;
+	begin_as(_i & 1, "vhost-user-net", &n);
+	ck_assert_uint_eq(drv_offered(&drv) & 0xffffff, 0x10029);
+	ck_assert_uint_eq(config_byte(0), 0x52);
+	ck_assert_uint_eq(config_byte(5), 0x56);
+	ck_assert_uint_eq(config_byte(10), 0xdc);
+	run();
+	ck_assert_uint_eq(config_byte(6), 1);
+	round_trip(0, 1);
+	child_kill();
+	bed_run(&bed, 3);
+	ck_assert_uint_eq(config_byte(6), 0);
+	child_start();
+	round_trip(1, 2);
+	ck_assert_uint_eq(config_byte(6), 1);
+	end();
+}
+END_TEST
+
+START_TEST(nobody_connects)
+{
+	const struct net_config n = { .vhost_user = true,
+				      .socket = path,
+				      .num_queues = 2,
+				      .queue_size = SIZE,
+				      .vhost_mode = VHOST_SERVER };
+	struct diag d = DIAG_INIT;
+	char text[1024];
+
+	bed_shared(0);
+	ck_assert_int_lt(device_new(&dev, device_class_find("vhost-user-net"),
+				    "_net0", &n, &bed.env, NULL, &d),
+			 0);
+	diag_format(&d, text, sizeof(text));
+	ck_assert_msg(strstr(text, "--net _net0: no vhost-user back end has "
+				   "connected to socket=/tmp/test-vu-") != NULL,
+		      "%s", text);
+	ck_assert_int_lt(access(path, F_OK), 0);
+	bed_close(&bed);
+}
+END_TEST
+
 /* ---- what is refused ---------------------------------------------------- */
 
 static void refused(const char *why)
@@ -492,6 +614,9 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, away, 0, 2);
 	tcase_add_loop_test(t, paused, 0, 2);
 	tcase_add_loop_test(t, saved, 0, 2);
+	tcase_add_loop_test(t, disk, 0, 2);
+	tcase_add_loop_test(t, card, 0, 4);
+	tcase_add_test(t, nobody_connects);
 	tcase_add_test(t, nobody_listens);
 	tcase_add_test(t, never_answers);
 	tcase_add_test(t, too_few_queues);
