@@ -306,13 +306,14 @@ def main(about, servers, cases_of, **options):
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("server", choices=servers)
     parser.add_argument("spandrel")
-    parser.add_argument("--only", default="", help="part of the case's name")
+    parser.add_argument("--only", default="",
+                        help="a regular expression for the case's name")
     parser.add_argument("--show", action="store_true",
                         help="print all output as it comes")
     parser.add_argument("--once", action="store_true",
                         help="no second try for what fails")
     args = parser.parse_args()
-    cases = [c for c in cases_of(args.server) if args.only in c.name]
+    cases = [c for c in cases_of(args.server) if re.search(args.only, c.name)]
     runner = Servers(args.server, os.path.abspath(args.spandrel),
                      show=args.show, **options)
     runner.run(cases)
