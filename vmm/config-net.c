@@ -100,7 +100,7 @@ const struct schema_option net_option = {
 	KEYS(net_keys),
 	.later = LATER_DEVICE,
 	.doc = "virtio network card",
-	MACHINE,
+	SERVED,
 };
 
 int complete_nets(struct vm_config *c, struct diag *d)

@@ -38,6 +38,14 @@ static const struct kind {
 	  .item_count = offsetof(struct vm_config, disk_count),
 	  .item_id = offsetof(struct disk_config, id),
 	  .remote = offsetof(struct disk_config, vhost_user) },
+	{ .word = "net",
+	  .cls = "virtio-net",
+	  .id = "_net0",
+	  .option = "net",
+	  .items = offsetof(struct vm_config, net),
+	  .item_count = offsetof(struct vm_config, net_count),
+	  .item_id = offsetof(struct net_config, id),
+	  .remote = offsetof(struct net_config, vhost_user) },
 	{ .word = "rng", .cls = "virtio-rng", .id = "__rng" },
 };
 

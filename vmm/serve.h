@@ -17,7 +17,7 @@
 #include "vmm/config.h"
 
 /** SERVE_KINDS - words behind `spandrel device`, for the command line */
-#define SERVE_KINDS "blk|rng"
+#define SERVE_KINDS "blk|net|rng"
 
 /**
  * serve_check - can @kind be served, and is all there that it needs?

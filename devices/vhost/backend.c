@@ -263,6 +263,7 @@ static int backend_load(struct virtio_device *vd, struct stream_in *in,
 const struct virtio_transport virtio_vhost_user = {
 	.name = "vhost-user",
 	.size_bytes = sizeof(struct vhost_backend),
+	.data_only = true,
 	.realize = backend_realize,
 	.unrealize = backend_unrealize,
 	.reset = backend_none,

@@ -87,18 +87,25 @@ static bool announced(struct net *net, const struct request *r)
 	return true;
 }
 
-static bool set_pairs(struct net *net, const struct request *r)
+int net_use_pairs(struct net *net, unsigned pairs)
 {
-	struct net_backend *b = net->backend;
-	unsigned pairs = get_le16(r->data);
+	int err = net->backend->ops->set_pairs(net->backend, pairs);
 
-	if (!pairs || pairs > b->pair_count || b->ops->set_pairs(b, pairs))
-		return false;
+	if (err)
+		return err;
 	net->pairs = pairs;
 	/* Those that are attached again have not been watched. */
 	for (unsigned i = 0; i < pairs; i++)
 		virtio_kick(&net->vd, 2 * i);
-	return true;
+	return 0;
+}
+
+static bool set_pairs(struct net *net, const struct request *r)
+{
+	unsigned pairs = get_le16(r->data);
+
+	return pairs && pairs <= net->backend->pair_count &&
+	       !net_use_pairs(net, pairs);
 }
 
 static bool set_offloads(struct net *net, const struct request *r)

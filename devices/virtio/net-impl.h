@@ -176,6 +176,10 @@ void net_transmit(struct net_pair *p);
 /** net_tx_stop - forget that the back end was not ready; the lock as above */
 void net_tx_stop(struct net_pair *p);
 
+/** net_use_pairs - the first @pairs, at most as many as there are; net.lock
+ * held. Return: 0, or -errno of the back end, nothing changed */
+int net_use_pairs(struct net *net, unsigned pairs);
+
 /** net_control - answer commands on @queue; its lock held */
 void net_control(struct net *net, unsigned queue);
 

@@ -12,6 +12,9 @@
  * host's side, from which bridges learn where it is now, and by GUEST_ANNOUNCE,
  * upon which the driver does the same for its VLANs and addresses.
  *
+ * Served by vhost-user there is no control queue: the front end answers it. All
+ * pairs are known then, and those are in use whose rings run.
+ *
  * Threads and locks: net-impl.h. Not implemented: hash report, RSS, RSC,
  * standby, speed and duplex; the link is always up.
  */
@@ -36,10 +39,11 @@ enum {
 	CONFIG_BYTES = 12,
 };
 
-#define NET_F_ALWAYS                                                  \
-	(NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | NET_F_CTRL_VQ | \
-	 NET_F_CTRL_RX | NET_F_CTRL_RX_EXTRA | NET_F_CTRL_MAC_ADDR |  \
-	 NET_F_GUEST_ANNOUNCE | NET_F_CTRL_GUEST_OFFLOADS)
+#define NET_F_ALWAYS (NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF)
+#define NET_F_CTRLS                                            \
+	(NET_F_CTRL_VQ | NET_F_CTRL_RX | NET_F_CTRL_RX_EXTRA | \
+	 NET_F_CTRL_MAC_ADDR | NET_F_GUEST_ANNOUNCE |          \
+	 NET_F_CTRL_GUEST_OFFLOADS)
 
 #define NET_F_CSUMS (NET_F_CSUM | NET_F_GUEST_CSUM)
 #define NET_F_UFOS  (NET_F_GUEST_UFO | NET_F_HOST_UFO)
@@ -49,10 +53,17 @@ enum {
 
 /* ---- queues -------------------------------------------------------------- */
 
+static bool has_control(const struct net *net)
+{
+	return !net->vd.transport->data_only;
+}
+
 /* Pairs that the driver knows of (sec. 5.1.2). */
 static unsigned known_pairs(const struct net *net)
 {
-	return net->vd.features & NET_F_MQ ? net->backend->pair_count : 1;
+	return net->vd.features & NET_F_MQ || !has_control(net)
+		       ? net->backend->pair_count
+		       : 1;
 }
 
 /* Behind them. */
@@ -84,12 +95,29 @@ static void net_notify(struct virtio_device *vd, unsigned queue)
 	}
 }
 
+/* Without a control queue: the first pairs that are started, at least one. */
+static void use_started(struct net *net)
+{
+	unsigned pairs = 0;
+
+	if (has_control(net))
+		return;
+	while (pairs < net->backend->pair_count && net->pair[pairs]->started)
+		pairs++;
+	pthread_mutex_lock(&net->lock);
+	if (MAX(pairs, 1u) != net->pairs)
+		net_use_pairs(net, MAX(pairs, 1u));
+	pthread_mutex_unlock(&net->lock);
+}
+
 /* The descriptor is watched while either direction is started. */
 static void net_start(struct virtio_device *vd, unsigned queue)
 {
 	struct net_pair *p = pair_of(to_net(vd), queue);
+	bool first = p && !p->started++;
 
-	if (p && !p->started++)
+	use_started(to_net(vd));
+	if (first)
 		event_add(iothread_loop(p->thread), &p->source,
 			  EPOLLIN | EPOLLOUT | EPOLLET);
 }
@@ -107,6 +135,7 @@ static void net_stop(struct virtio_device *vd, unsigned queue)
 	virtio_queue_unlock(vd, queue);
 	if (!--p->started)
 		event_del(iothread_loop(p->thread), &p->source);
+	use_started(to_net(vd));
 }
 
 /* Edge-triggered: once for each time that something has changed. */
@@ -166,12 +195,14 @@ static uint64_t net_features(struct virtio_device *vd)
 	/* sec. 5.1.3.1: segments and fragments need checksums. */
 	if (!net->config->offload_csum)
 		allowed = 0;
-	return NET_F_ALWAYS | (net->config->mtu ? NET_F_MTU : 0) |
+	return NET_F_ALWAYS | (has_control(net) ? NET_F_CTRLS : 0) |
+	       (net->config->mtu ? NET_F_MTU : 0) |
 	       (net->backend->pair_count > 1 ? NET_F_MQ : 0) |
 	       (net->backend->features & allowed);
 }
 
-/* sec. 5.1.3.1: a feature and those of which it requires at least one. */
+/* sec. 5.1.3.1: a feature and those of which it requires at least one. What
+ * requires a control queue is not a matter of who has none. */
 static const struct {
 	uint64_t feature, one_of;
 } requirements[] = {
@@ -197,7 +228,9 @@ static bool net_set_features(struct virtio_device *vd, uint64_t features)
 
 	for (size_t i = 0; i < ARRAY_SIZE(requirements); i++)
 		if (features & requirements[i].feature &&
-		    !(features & requirements[i].one_of))
+		    !(features & requirements[i].one_of) &&
+		    (has_control(net) ||
+		     requirements[i].one_of != NET_F_CTRL_VQ))
 			return false;
 	if (b->ops->set_offloads(b, features & NET_F_GUEST_OFFLOADS))
 		return false;
@@ -423,7 +456,8 @@ static int net_realize(struct virtio_device *vd, struct diag *d)
 	rate_limiter_init(&net->rx_limit, &net->config->rate);
 	rate_limiter_init(&net->tx_limit, &net->config->rate);
 	choose_mac(net);
-	vd->queue_count = 2 * net->backend->pair_count + 1;
+	vd->queue_count =
+		2 * net->backend->pair_count + (has_control(net) ? 1 : 0);
 	vd->queue_size = (uint16_t)net->config->queue_size;
 	err = pairs_new(net, d);
 	if (err)

@@ -82,7 +82,7 @@ enum { NET_STATUS = 6, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
  * @socket: of the item
  * @listener: vhost_mode=server: where it connects to us
  * @mask: device features that it may offer; @extra: those we have ourselves
- * @pairs: it is a card, and counts pairs of queues; 0: it is not
+ * @card: it is one with a link of ours
  * @num_queues_at: number of queues, in the configuration; 0: it has none
  * @own_config: the configuration is ours, not the back end's
  * @first: the back end's features at the first greeting, which the device's
@@ -100,8 +100,8 @@ struct remote {
 	struct vhost_frontend vf;
 	struct unix_listener listener;
 	uint64_t mask, extra;
-	unsigned pairs, num_queues_at;
-	bool own_config;
+	unsigned num_queues_at;
+	bool own_config, card;
 	uint8_t config[VU_CONFIG_MAX];
 	uint64_t first;
 	bool ready, watched;
@@ -136,7 +136,7 @@ static void unwatch(struct remote *rm)
 /* A card's; others have none. */
 static void set_link(struct remote *rm, bool up)
 {
-	if (!rm->pairs)
+	if (!rm->card)
 		return;
 	put_le16(rm->config + NET_STATUS, up ? NET_S_LINK_UP : 0);
 	virtio_config_changed(&rm->vd);
@@ -530,17 +530,19 @@ static int connect_first(struct remote *rm, struct diag *d)
 			  rm->who, rm->socket, CONNECT_MS / 1000);
 }
 
-/* The queues that we want must be those of the back end. */
+/* The queues that we want must be those of the back end. The back end of a
+ * network card counts pairs (QEMU, DPDK). */
 static int check_queues(const struct remote *rm, struct diag *d)
 {
-	unsigned wanted = rm->pairs ? rm->pairs : rm->vd.queue_count;
+	bool pairs = rm->vd.id == VIRTIO_ID_NET;
+	unsigned wanted = rm->vd.queue_count / (pairs ? 2 : 1);
 
 	if (!rm->vf.queues_max || wanted <= rm->vf.queues_max)
 		return 0;
 	return diag_fail(d, EINVAL,
-			 "%s: %u queues, and the back end at %s has %llu",
-			 rm->who, rm->vd.queue_count, rm->socket,
-			 (unsigned long long)rm->vf.queues_max);
+			 "%s: %u %s, and the back end at %s has %llu", rm->who,
+			 wanted, pairs ? "pairs of queues" : "queues",
+			 rm->socket, (unsigned long long)rm->vf.queues_max);
 }
 
 static int check_modern(const struct remote *rm, struct diag *d)
@@ -718,7 +720,7 @@ static int net_realize(struct virtio_device *vd, struct diag *d)
 	snprintf(rm->who, sizeof(rm->who), "--net %s", vd->dev.id);
 	rm->socket = c->socket;
 	rm->own_config = true;
-	rm->pairs = c->num_queues / 2;
+	rm->card = true;
 	rm->mask = net_mask(c);
 	rm->extra = NET_F_STATUS;
 	put_le16(rm->config + NET_STATUS, NET_S_LINK_UP);

@@ -553,7 +553,6 @@ static int transport_new(struct virtio_device *vd, struct diag *d)
 {
 	int err;
 
-	vd->transport = choose(vd->dev.env);
 	vd->bus = calloc(1, vd->transport->size_bytes);
 	if (!vd->bus)
 		return diag_fail(d, ENOMEM, "out of memory");
@@ -591,6 +590,7 @@ int virtio_realize(struct device *dev, const struct device_place *place,
 	vd->queue_size = vd->cls->queue_size;
 	vd->config_bytes = vd->cls->config_bytes;
 	vd->id = vd->cls->id;
+	vd->transport = choose(vd->dev.env);
 	pthread_mutex_init(&vd->lock, NULL);
 	err = vd->cls->realize ? vd->cls->realize(vd, d) : 0;
 	if (err)

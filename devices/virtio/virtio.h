@@ -176,6 +176,8 @@ struct virtio_queue {
 /**
  * struct virtio_transport - how the device is attached
  * @size_bytes: of its state, virtio_device.bus
+ * @data_only: the driver's VMM answers control queues itself, and shares only
+ *	those that move data (vhost-user, of a network device)
  * @realize, @unrealize: registers, interrupts
  * @describe: into the platform description; may be NULL
  * @reset: power-on state of its own registers (not the device's)
@@ -191,6 +193,7 @@ struct virtio_queue {
 struct virtio_transport {
 	const char *name;
 	size_t size_bytes;
+	bool data_only;
 	int (*realize)(struct virtio_device *vd, struct diag *d);
 	void (*unrealize)(struct virtio_device *vd);
 	int (*describe)(const struct virtio_device *vd, struct platform *p,

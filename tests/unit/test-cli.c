@@ -182,15 +182,19 @@ static const struct {
 	      "--help" },
 	{ "--cpus|boot=1", "--kernel is missing: there is nothing to boot; "
 			   "see spandrel --help" },
-	{ "device", "spandrel device : which device? blk|rng" },
+	{ "device", "spandrel device : which device? blk|net|rng" },
 	{ "device|rgn|--socket|s", "spandrel device rgn: which device? "
-				   "blk|rng" },
+				   "blk|net|rng" },
 	{ "device|rng", "--socket is missing: where shall front ends connect "
 			"to" },
 	{ "device|rng|--socket|s|--memory|size=1G",
 	  "--memory: not an option of spandrel device" },
 	{ "device|blk|--socket|s|--disk|vhost_user=on,socket=t",
 	  "--disk vhost_user=on: is served already: connect to its socket" },
+	{ "device|net|--socket|s",
+	  "spandrel device net serves one device: give --net once" },
+	{ "device|net|--socket|s|--net|vhost_user=on,socket=t",
+	  "--net vhost_user=on: is served already: connect to its socket" },
 	{ "--kernel|k|--socket|s",
 	  "--socket: not an option of spandrel, only of its commands" },
 	{ "--kernel|k|--fs|socket=s", "--fs tag=: must be 1 to 36 bytes long" },

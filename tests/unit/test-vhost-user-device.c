@@ -11,11 +11,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "vmm/base/log.h"
 #include "vmm/unix-socket.h"
 
+#include "devices/net/net.h"
 #include "devices/vhost/backend.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
@@ -119,6 +121,8 @@ static void serve_connect(struct device *served, struct event_loop *loop)
 }
 
 static bool child_connects;
+static const struct device_class *child_class = &toy_class;
+static const void *child_item;
 
 static void serve(void)
 {
@@ -133,7 +137,8 @@ static void serve(void)
 				   .loop = event_loop_new(&d),
 				   .config = &config,
 				   .transport = &virtio_vhost_user };
-	CHECK(!device_new(&dev, &toy_class, "_toy", NULL, &env, NULL, &d));
+	CHECK(!device_new(&dev, child_class, "_toy", child_item, &env, NULL,
+			  &d));
 	dev->cls->reset(dev);
 	if (child_connects)
 		serve_connect(dev, env.loop);
@@ -517,6 +522,146 @@ START_TEST(card)
 }
 END_TEST
 
+/* ---- our own card, served ------------------------------------------------ */
+
+#define PACKET 200
+
+static uint32_t wire_fds[2];
+static int wire[2];
+static char served_mac[] = "52:54:00:65:43:21";
+static struct net_config served = { .mac = served_mac,
+				    .fd = { wire_fds, 0 },
+				    .queue_size = SIZE,
+				    .offload_csum = true,
+				    .offload_tso = true };
+
+static void serve_card(unsigned pairs)
+{
+	for (unsigned i = 0; i < pairs; i++) {
+		int pair[2];
+
+		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK,
+					    0, pair),
+				 0);
+		wire_fds[i] = (uint32_t)pair[0];
+		wire[i] = pair[1];
+	}
+	served.fd.count = pairs;
+	served.num_queues = 2 * pairs;
+	child_class = device_class_find("virtio-net");
+	child_item = &served;
+}
+
+static void until_queue_used(unsigned q, uint16_t want)
+{
+	for (unsigned i = 0; i < 4000 && drv_used_idx(&drv, q) != want; i++) {
+		bed_run(&bed, 1);
+		usleep(1000);
+	}
+	ck_assert_uint_eq(drv_used_idx(&drv, q), want);
+}
+
+static ssize_t from_wire(unsigned pair, uint8_t *packet, size_t size)
+{
+	ssize_t got = -1;
+
+	for (unsigned i = 0; i < 4000 && got < 0; i++) {
+		bed_run(&bed, 1);
+		got = recv(wire[pair], packet, size, MSG_DONTWAIT);
+		if (got < 0)
+			usleep(1000);
+	}
+	return got;
+}
+
+/* A packet from the guest to the wire of @pair, and one back. */
+static void both_ways(unsigned pair, uint8_t seed)
+{
+	uint64_t at = DATA + pair * 0x2000ULL;
+	uint16_t in = drv_used_idx(&drv, 2 * pair);
+	uint16_t out = drv_used_idx(&drv, 2 * pair + 1);
+	uint8_t sent[PACKET] = { 0 }, got[2 * PACKET] = { 0 };
+
+	memset(sent + 12, seed, PACKET - 12);
+	ram_write(&bed.ram, GPA(at), sent, PACKET);
+	drv_add(&drv, 2 * pair + 1, at, PACKET, false);
+	drv_kick(&drv, 2 * pair + 1);
+	ck_assert_int_eq(from_wire(pair, got, sizeof(got)), PACKET);
+	ck_assert_mem_eq(got, sent, PACKET);
+	until_queue_used(2 * pair + 1, (uint16_t)(out + 1));
+
+	drv_add(&drv, 2 * pair, at + 0x1000, 2048, true);
+	drv_kick(&drv, 2 * pair);
+	memset(sent + 12, seed + 1, PACKET - 12);
+	ck_assert_int_eq(send(wire[pair], sent, PACKET, 0), PACKET);
+	until_queue_used(2 * pair, (uint16_t)(in + 1));
+	ram_read(&bed.ram, GPA(at + 0x1000), got, PACKET);
+	sent[10] = 1; /* buffers */
+	ck_assert_mem_eq(got, sent, PACKET);
+}
+
+static void run_queues(uint64_t features, unsigned queues)
+{
+	if (!drv.mmio)
+		drv_msix(&drv, queues + 1);
+	ck_assert_uint_eq(drv_negotiate(&drv, FEATURES | features), 11);
+	for (unsigned q = 0; q < queues; q++)
+		drv_queue(&drv, q, SIZE, RING + q * 0x8000ULL);
+	drv_go(&drv);
+}
+
+/* MAC address, MTU and status are the front end's; offloads both ends'. */
+START_TEST(served_card)
+{
+	char mac[] = "52:54:00:12:34:56";
+	const struct net_config n = { .vhost_user = true,
+				      .socket = path,
+				      .mac = mac,
+				      .num_queues = 2,
+				      .queue_size = SIZE,
+				      .offload_csum = true };
+
+	serve_card(1);
+	begin_as(_i, "vhost-user-net", &n);
+	ck_assert_uint_eq(drv_offered(&drv) & 0xffffff, 0x18023);
+	ck_assert_uint_eq(config_byte(5), 0x56);
+	run_queues(NET_F_CSUM | NET_F_GUEST_CSUM, 2);
+	for (unsigned i = 0; i < 40; i++)
+		both_ways(0, (uint8_t)i);
+	child_kill();
+	bed_run(&bed, 3);
+	child_start();
+	both_ways(0, 99);
+	drv_set_status(&drv, 0);
+	run_queues(0, 2);
+	both_ways(0, 100);
+	end();
+}
+END_TEST
+
+/* Two pairs, also for who negotiates no MQ, its own configuration, and no
+ * control queue. */
+START_TEST(served_pairs)
+{
+	static uint32_t four[] = { SIZE, SIZE, SIZE, SIZE };
+	static char net[] = "net";
+	struct vhost_user_config k = { .device_type = net,
+				       .socket = path,
+				       .queue_sizes = { four, 4 } };
+
+	serve_card(2);
+	begin_as(_i, "generic-vhost-user", &k);
+	ck_assert_uint_eq(drv_offered(&drv) & 0xffffff, 0x41bba3);
+	ck_assert_uint_eq(config_byte(5), 0x21);
+	ck_assert_uint_eq(config_byte(6), 1);
+	ck_assert_uint_eq(config_byte(8), 2);
+	run_queues(_i ? 1 << 22 : 0, 4);
+	for (unsigned i = 0; i < 10; i++)
+		both_ways(i & 1, (uint8_t)i);
+	end();
+}
+END_TEST
+
 START_TEST(nobody_connects)
 {
 	const struct net_config n = { .vhost_user = true,
@@ -616,6 +761,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, saved, 0, 2);
 	tcase_add_loop_test(t, disk, 0, 2);
 	tcase_add_loop_test(t, card, 0, 4);
+	tcase_add_loop_test(t, served_card, 0, 2);
+	tcase_add_loop_test(t, served_pairs, 0, 2);
 	tcase_add_test(t, nobody_connects);
 	tcase_add_test(t, nobody_listens);
 	tcase_add_test(t, never_answers);
