@@ -29,11 +29,13 @@ obj-y += devices/virtio/pci.o devices/virtio/queue.o \
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
 obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \
 	devices/net/tap.o devices/virtio/net.o devices/virtio/net-ctrl.o \
-	devices/virtio/net-rx.o devices/virtio/net-tx.o
+	devices/virtio/net-rx.o devices/virtio/net-tx.o \
+	devices/virtio/net-vhost.o
 obj-$(CONFIG_VIRTIO_BLK) += devices/virtio/blk.o devices/virtio/blk-queue.o
 obj-y += devices/vhost/backend.o devices/vhost/backend-request.o \
 	devices/vhost/backend-ring.o devices/vhost/frontend.o \
-	devices/vhost/inflight.o devices/vhost/vhost-user-msg.o
+	devices/vhost/inflight.o devices/vhost/kernel.o \
+	devices/vhost/kernel-sys.o devices/vhost/vhost-user-msg.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_VSOCK) += devices/virtio/vsock.o \
 	devices/virtio/vsock-conn.o devices/virtio/vsock-host.o

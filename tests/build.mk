@@ -8,7 +8,7 @@ unit-suites := $(patsubst $(SRC)/tests/unit/%.c,%,$(wildcard $(SRC)/tests/unit/t
 tsan-suites := $(filter test-bus test-event test-irq test-host-fake \
 	test-machine test-chardev test-token-bucket test-block test-qcow2-queues \
 	test-virtio-%,$(unit-suites))
-tsan-suites += test-vhost-user test-vhost-user-device
+tsan-suites += test-vhost-user test-vhost-user-device test-vhost-kernel
 
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g
 SAN_tsan := -fsanitize=thread -O1 -g

@@ -81,6 +81,13 @@ static const struct schema_key net_keys[] = {
 	SWITCH_KEY(offload_tso, "TCP segments may be left to the other side"),
 	SWITCH_KEY(offload_ufo, "UDP fragments likewise"),
 	SWITCH_KEY(offload_csum, "checksums likewise; off: none of the three"),
+	{ .name = "vhost",
+	  .type = SCHEMA_BOOL,
+	  .offset = ITEM_AT(net_config, vhost),
+	  .preset = "off",
+	  .doc = "the kernel's vhost-net moves the packets, not a thread of "
+		 "spandrel's",
+	  SINCE },
 	RATE_KEYS(net_config),
 	VHOST_USER_KEYS(net_config),
 	{ .name = "vhost_mode",
@@ -227,6 +234,7 @@ static const char *tap_key(const struct net_config *n)
 		{ n->ip, "ip" },
 		{ n->mask, "mask" },
 		{ n->host_mac, "host_mac" },
+		{ n->vhost, "vhost" },
 		{ n->rate.bandwidth.size, "bw_size" },
 		{ n->rate.ops.size, "ops_size" },
 	};
@@ -260,6 +268,17 @@ static int check_remote(const struct vm_config *c, const struct net_config *n,
 	return check_socket(c, "--net", n->vhost_user, n->socket, d);
 }
 
+/* A tap behind fd= is looked for when it is opened. */
+static int check_vhost(const struct net_config *n, struct diag *d)
+{
+	if (!n->vhost || (!n->rate.bandwidth.size && !n->rate.ops.size))
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "--net vhost=on: the kernel's vhost-net has no rate "
+			 "limits: leave out %s_size=, or vhost=on",
+			 n->rate.bandwidth.size ? "bw" : "ops");
+}
+
 int check_nets(const struct vm_config *c, struct diag *d)
 {
 	int ret = 0;
@@ -280,6 +299,8 @@ int check_nets(const struct vm_config *c, struct diag *d)
 			ret = rate_config_check(&n->rate, "--net", d);
 		if (!ret)
 			ret = check_remote(c, n, d);
+		if (!ret)
+			ret = check_vhost(n, d);
 	}
 	return ret;
 }

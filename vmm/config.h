@@ -145,6 +145,7 @@ enum vhost_mode { VHOST_CLIENT, VHOST_SERVER };
  * @offload_tso, @offload_ufo, @offload_csum: may be offered to the guest
  * @socket: of the vhost-user back end that serves it, if @vhost_user; see
  *	@vhost_mode for who listens there
+ * @vhost: the kernel's vhost-net moves the packets
  */
 struct net_config {
 	char *id;
@@ -156,6 +157,7 @@ struct net_config {
 	bool vhost_user;
 	char *socket;
 	enum vhost_mode vhost_mode;
+	bool vhost;
 	struct rate_config rate;
 };
 

@@ -76,6 +76,7 @@ struct net_backend_ops {
  * struct net_backend - first member of every back end
  * @features: NET_F_ bits above that it can do; fixed
  * @mtu: of the host's side; 0: not known
+ * @vhost: the kernel's vhost-net can use the descriptors
  * @pair_count: pairs of queues
  * @fd: of each pair, non-blocking; to be watched, and read and written through
  *	recv and send only
@@ -84,6 +85,7 @@ struct net_backend {
 	const struct net_backend_ops *ops;
 	uint64_t features;
 	uint32_t mtu;
+	bool vhost;
 	unsigned pair_count;
 	int *fd;
 };

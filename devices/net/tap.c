@@ -460,6 +460,7 @@ int tap_open(struct net_backend **out, const struct net_config *c,
 	if (!t)
 		return diag_fail(d, ENOMEM, "out of memory");
 	t->b.ops = &tap_ops;
+	t->b.vhost = true;
 	err = tap_build(t, c, d);
 	if (err) {
 		tap_free(&t->b);

@@ -89,15 +89,18 @@ static bool announced(struct net *net, const struct request *r)
 
 int net_use_pairs(struct net *net, unsigned pairs)
 {
-	int err = net->backend->ops->set_pairs(net->backend, pairs);
+	int err;
 
-	if (err)
-		return err;
-	net->pairs = pairs;
+	/* What is not attached to the tap is of no use to the kernel. */
+	net_vhost_use(net, MIN(pairs, net->pairs));
+	err = net->backend->ops->set_pairs(net->backend, pairs);
+	if (!err)
+		net->pairs = pairs;
+	net_vhost_use(net, net->pairs);
 	/* Those that are attached again have not been watched. */
-	for (unsigned i = 0; i < pairs; i++)
+	for (unsigned i = 0; i < net->pairs; i++)
 		virtio_kick(&net->vd, 2 * i);
-	return 0;
+	return err;
 }
 
 static bool set_pairs(struct net *net, const struct request *r)

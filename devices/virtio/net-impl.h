@@ -7,11 +7,13 @@
  *	net-ctrl.c     its control queue
  *	net-rx.c       packets to the guest
  *	net-tx.c       packets from the guest
+ *	net-vhost.c    or the kernel moves the packets: vhost=on
  *
  * Threads: pair i has the thread "_net0_qpi", on which its two queues, its
  * descriptor and its timers are served; fields of a direction are guarded by
- * that queue's lock. The control queue is on the main loop. Lock order:
- * virtio_device.lock, queue locks, net.lock.
+ * that queue's lock. With vhost=on there is a thread of the kernel instead.
+ * The control queue is on the main loop. Lock order: virtio_device.lock, queue
+ * locks, net.lock.
  */
 #ifndef DEVICES_VIRTIO_NET_IMPL_H
 #define DEVICES_VIRTIO_NET_IMPL_H
@@ -23,6 +25,7 @@
 #include "vmm/token-bucket.h"
 
 #include "devices/net/net.h"
+#include "devices/vhost/kernel.h"
 #include "devices/virtio/virtio.h"
 
 /* VIRTIO 1.3 sec. 5.1.3, beside those in devices/net/net.h */
@@ -87,9 +90,14 @@ struct net;
 
 /**
  * struct net_pair - a receive and a transmit queue
- * @thread: serves it; @source: its descriptor, edge-triggered
+ * @thread: serves it, NULL with vhost=on; @source: its descriptor,
+ *	edge-triggered
  * @rx_timer, @tx_timer: wait for tokens
  * @started: queues of the two; guarded by virtio_device.lock
+ * @vhost: the kernel's end, with vhost=on; guarded by virtio_device.lock, but
+ *	for what net.lock guards:
+ * @known: rings that the kernel has been told of, a bit for each; @attached:
+ *	those that it has given the descriptor
  * Guarded by the receive queue's lock:
  * @readable: the back end may have a packet
  * @stage: receive buffers at hand
@@ -106,6 +114,9 @@ struct net_pair {
 	struct event_source source;
 	struct event_timer rx_timer, tx_timer;
 	unsigned started;
+
+	struct vhost_kernel vhost;
+	unsigned known, attached;
 
 	bool readable;
 	struct rx_stage stage;
@@ -163,6 +174,26 @@ static inline unsigned tx_queue(const struct net_pair *p)
 {
 	return 2 * p->index + 1;
 }
+
+/** net_vhost_open - have the kernel serve @p; 0 or -errno with @d */
+int net_vhost_open(struct net_pair *p, struct diag *d);
+
+/** net_vhost_close - accepts a pair that the kernel does not serve */
+void net_vhost_close(struct net_pair *p);
+
+/** net_vhost_start - the kernel goes on with @queue of @p, as soon as the pair
+ * is in use; virtio_device.lock held */
+void net_vhost_start(struct net_pair *p, unsigned queue);
+
+/** net_vhost_stop - the mirror */
+void net_vhost_stop(struct net_pair *p, unsigned queue);
+
+/** net_vhost_call_changed - see virtio_class.call_changed */
+void net_vhost_call_changed(struct net_pair *p, unsigned queue);
+
+/** net_vhost_use - the kernel may use the descriptors of the first @pairs, and
+ * no others; net.lock held; nothing happens without vhost=on */
+void net_vhost_use(struct net *net, unsigned pairs);
 
 /** net_receive - move packets to the guest; receive queue's lock held */
 void net_receive(struct net_pair *p);

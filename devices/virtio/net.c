@@ -15,6 +15,9 @@
  * Served by vhost-user there is no control queue: the front end answers it. All
  * pairs are known then, and those are in use whose rings run.
  *
+ * With vhost=on the kernel moves the packets between the rings and a tap, and
+ * the threads are its own; all else is as it was.
+ *
  * Threads and locks: net-impl.h. Not implemented: hash report, RSS, RSC,
  * standby, speed and duplex; the link is always up.
  */
@@ -85,7 +88,7 @@ static void net_notify(struct virtio_device *vd, unsigned queue)
 
 	if (queue == ctrl_queue(net))
 		net_control(net, queue);
-	if (!p)
+	if (!p || !p->thread)
 		return;
 	if (queue % 2) {
 		net_transmit(p);
@@ -114,8 +117,13 @@ static void use_started(struct net *net)
 static void net_start(struct virtio_device *vd, unsigned queue)
 {
 	struct net_pair *p = pair_of(to_net(vd), queue);
-	bool first = p && !p->started++;
+	bool first;
 
+	if (p && !p->thread) {
+		net_vhost_start(p, queue);
+		return;
+	}
+	first = p && !p->started++;
 	use_started(to_net(vd));
 	if (first)
 		event_add(iothread_loop(p->thread), &p->source,
@@ -130,12 +138,24 @@ static void net_stop(struct virtio_device *vd, unsigned queue)
 
 	if (!p)
 		return;
+	if (!p->thread) {
+		net_vhost_stop(p, queue);
+		return;
+	}
 	virtio_queue_lock(vd, queue);
 	(queue % 2 ? net_tx_stop : net_rx_stop)(p);
 	virtio_queue_unlock(vd, queue);
 	if (!--p->started)
 		event_del(iothread_loop(p->thread), &p->source);
 	use_started(to_net(vd));
+}
+
+static void net_call_changed(struct virtio_device *vd, unsigned queue)
+{
+	struct net_pair *p = pair_of(to_net(vd), queue);
+
+	if (p && !p->thread)
+		net_vhost_call_changed(p, queue);
 }
 
 /* Edge-triggered: once for each time that something has changed. */
@@ -177,10 +197,11 @@ static void tx_tokens(void *opaque)
 static struct event_loop *net_loop(struct virtio_device *vd, unsigned queue)
 {
 	struct net *net = to_net(vd);
+	struct net_pair *p = queue / 2 < net->backend->pair_count
+				     ? net->pair[queue / 2]
+				     : NULL;
 
-	return queue / 2 < net->backend->pair_count
-		       ? iothread_loop(net->pair[queue / 2]->thread)
-		       : NULL;
+	return p && p->thread ? iothread_loop(p->thread) : NULL;
 }
 
 /* ---- features and configuration ------------------------------------------ */
@@ -199,6 +220,11 @@ static uint64_t net_features(struct virtio_device *vd)
 	       (net->config->mtu ? NET_F_MTU : 0) |
 	       (net->backend->pair_count > 1 ? NET_F_MQ : 0) |
 	       (net->backend->features & allowed);
+}
+
+static uint64_t net_limit(struct virtio_device *vd)
+{
+	return vhost_kernel_limit(&to_net(vd)->pair[0]->vhost);
 }
 
 /* sec. 5.1.3.1: a feature and those of which it requires at least one. What
@@ -376,6 +402,7 @@ static void pair_free(struct net_pair *p)
 	event_timer_release(&p->rx_timer);
 	event_timer_release(&p->tx_timer);
 	iothread_free(p->thread);
+	net_vhost_close(p);
 	free(p);
 }
 
@@ -408,7 +435,7 @@ static int pair_new(struct net *net, unsigned index, struct diag *d)
 	p->source.fd = net->backend->fd[index];
 	p->source.opaque = p;
 	p->source.ready = backend_ready;
-	return pair_start(p, d);
+	return net->config->vhost ? net_vhost_open(p, d) : pair_start(p, d);
 }
 
 static int pairs_new(struct net *net, struct diag *d)
@@ -484,8 +511,10 @@ static const struct virtio_class net_virtio = {
 	.set_features = net_set_features,
 	.get_config = net_get_config,
 	.notify = net_notify,
+	.limit = net_limit,
 	.start = net_start,
 	.stop = net_stop,
+	.call_changed = net_call_changed,
 };
 
 /* As VIRTIO_DEVICE_CLASS, but for resume. */

@@ -677,7 +677,17 @@ void virtio_resume(struct device *dev)
 	pthread_mutex_unlock(&vd->lock);
 }
 
-/* ---- interrupts of offloaded queues ------------------------------------ */
+/* ---- offloaded queues -------------------------------------------------- */
+
+void virtio_watch(struct virtio_device *vd, unsigned queue, bool on)
+{
+	struct virtio_queue *q = &vd->queue[queue];
+
+	if (!on)
+		event_del(q->loop, &q->kick);
+	else if (event_add(q->loop, &q->kick, EPOLLIN))
+		log_warn("%s: kicks of queue %u go unheard", vd->dev.id, queue);
+}
 
 static void called(void *opaque, uint32_t events)
 {

@@ -309,6 +309,13 @@ bool virtio_more(struct virtio_device *vd, unsigned queue, unsigned *taken);
 void virtio_kick(struct virtio_device *vd, unsigned queue);
 
 /**
+ * virtio_watch - have @queue's loop serve its kicks, as it does at first; or
+ * not, as somebody else does it: between start and stop of a queue that is
+ * offloaded, where not the whole class is; any thread, no lock need be held
+ */
+void virtio_watch(struct virtio_device *vd, unsigned queue, bool on);
+
+/**
  * virtio_call_fd - an eventfd that interrupts the driver for @queue, for those
  * who work on offloaded queues; virtio_device.lock held
  *

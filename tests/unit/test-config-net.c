@@ -50,6 +50,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(n->num_queues, 2);
 	ck_assert_uint_eq(n->queue_size, 256);
 	ck_assert(n->offload_tso && n->offload_ufo && n->offload_csum);
+	ck_assert(!n->vhost);
 	ck_assert_str_eq(config.net[1].id, "_net1");
 	ck_assert_str_eq(config.net[1].mac, "52:54:00:00:00:01");
 	ck_assert_ptr_null(config.net[1].tap);
@@ -152,8 +153,24 @@ static const struct {
 	{ "vhost_mode=server",
 	  "--net vhost_mode=server: works only with vhost_user=on" },
 	{ "vhost_mode=x", "--net vhost_mode=x: must be client or server" },
+	{ "vhost_user=on,socket=s,vhost=on",
+	  "--net vhost_user=on: vhost= is up to the back end: give it there, "
+	  "not here" },
+	{ "vhost=on,bw_size=1M,bw_refill_time=100",
+	  "--net vhost=on: the kernel's vhost-net has no rate limits: leave "
+	  "out bw_size=, or vhost=on" },
+	{ "vhost=on,ops_size=10,ops_refill_time=100",
+	  "--net vhost=on: the kernel's vhost-net has no rate limits: leave "
+	  "out ops_size=, or vhost=on" },
 	{ "iommu=on", "--net iommu: not supported yet" },
 };
+
+START_TEST(by_vhost)
+{
+	ck_assert_int_eq(give("tap=t0,vhost=on,num_queues=4"), 0);
+	ck_assert(config.net[0].vhost);
+}
+END_TEST
 
 START_TEST(refused)
 {
@@ -180,6 +197,7 @@ int main(void)
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, everything);
 	tcase_add_test(tc, remote);
+	tcase_add_test(tc, by_vhost);
 	tcase_add_loop_test(tc, refused, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(tc, same_id);
 	suite_add_tcase(suite, tc);
