@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DOC: tests of --pmem: placing files, and the device over both transports */
+/*
+ * DOC: tests of --pmem: placing files, and the device over both transports, on
+ * both ring formats
+ */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +10,7 @@
 
 #include "vmm/pmem.h"
 
+#include "formats.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
@@ -232,7 +236,7 @@ static void run(void)
 {
 	if (!drv.mmio)
 		drv_msix(&drv, 2);
-	ck_assert_uint_eq(drv_negotiate(&drv, V1), 11);
+	ck_assert_uint_eq(drv_negotiate(&drv, V1 | format), 11);
 	drv_queue(&drv, 0, 16, BED_RAM_B);
 	drv_go(&drv);
 }
@@ -256,14 +260,14 @@ static bool wait_used(uint32_t *head, uint32_t *len)
 /* A request of @out readable and @in writable bytes at DATA. */
 static void request(uint32_t type, uint32_t out, uint32_t in)
 {
+	const struct vbuf buf[] = { { DATA, out, 0 },
+				    { DATA + 16, in, D_WRITE } };
 	uint8_t raw[4];
 
 	put_le32(raw, type);
 	ram_write(&bed.ram, GPA(DATA), raw, 4);
 	ram_fill(&bed.ram, GPA(DATA + 16), 0xee, 8);
-	desc_put(&bed, BED_RAM_B, 0, DATA, out, in ? D_NEXT : 0, 1);
-	desc_put(&bed, BED_RAM_B, 1, DATA + 16, in, D_WRITE, 0);
-	drv_offer(&drv, 0, 0);
+	drv_chain(&drv, 0, buf, in ? 2 : 1);
 	drv_kick(&drv, 0);
 }
 
@@ -367,22 +371,37 @@ START_TEST(state_round_trip)
 }
 END_TEST
 
-int main(void)
+static TCase *file_case(void)
 {
-	Suite *suite = suite_create("virtio-pmem");
-	TCase *tc = tcase_create("pmem");
+	TCase *tc = tcase_create("files");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, placed_in_the_window, 0, 2);
 	tcase_add_test(tc, placed_above_ram);
 	tcase_add_loop_test(tc, writes, 0, 2);
 	tcase_add_loop_test(tc, locks, 0, ARRAY_SIZE(lock_cases));
 	tcase_add_loop_test(tc, refused, 0, 2 * ARRAY_SIZE(error_cases));
+	return tc;
+}
+
+static TCase *device_case(bool packed)
+{
+	TCase *tc = FORMAT_CASE("the device", packed);
+
+	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, requests, 0, 2 * ARRAY_SIZE(request_cases));
 	tcase_add_loop_test(tc, configuration, 0, 2);
 	tcase_add_loop_test(tc, reset_in_flight, 0, 2);
 	tcase_add_loop_test(tc, state_round_trip, 0, 2);
-	suite_add_tcase(suite, tc);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("virtio-pmem");
+
+	suite_add_tcase(suite, file_case());
+	for (int packed = 0; packed < 2; packed++)
+		suite_add_tcase(suite, device_case(packed));
 	return suite_run(suite);
 }

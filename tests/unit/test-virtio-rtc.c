@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DOC: tests of virtio-rtc, over both transports */
+/* DOC: tests of virtio-rtc, over both transports, on both ring formats */
 #include <check.h>
 #include <sys/timex.h>
 #include <time.h>
 
+#include "formats.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
@@ -23,7 +24,7 @@ static void begin(int transport)
 	drv_find(&drv, &bed, dev, transport ? 0 : 1);
 	if (!drv.mmio)
 		drv_msix(&drv, 2);
-	ck_assert_uint_eq(drv_negotiate(&drv, V1), 11);
+	ck_assert_uint_eq(drv_negotiate(&drv, V1 | format), 11);
 	drv_queue(&drv, 0, 16, RING);
 	drv_go(&drv);
 }
@@ -45,6 +46,8 @@ static unsigned clock_count(void)
 static uint32_t request(uint16_t type, uint16_t clock, uint32_t out,
 			uint32_t in, uint8_t *answer)
 {
+	const struct vbuf buf[] = { { DATA, out, 0 },
+				    { DATA + 64, in, D_WRITE } };
 	uint8_t raw[16] = { 0 };
 	uint32_t head, len;
 
@@ -52,9 +55,7 @@ static uint32_t request(uint16_t type, uint16_t clock, uint32_t out,
 	put_le16(raw + 8, clock);
 	ram_write(&bed.ram, GPA(DATA), raw, 16);
 	ram_fill(&bed.ram, GPA(DATA + 64), 0xee, 64);
-	desc_put(&bed, RING, 0, DATA, out, D_NEXT, 1);
-	desc_put(&bed, RING, 1, DATA + 64, in, D_WRITE, 0);
-	drv_offer(&drv, 0, 0);
+	drv_chain(&drv, 0, buf, 2);
 	drv_kick(&drv, 0);
 	bed_run(&bed, 2);
 	ck_assert(drv_take(&drv, 0, &head, &len));
@@ -161,15 +162,21 @@ START_TEST(state_round_trip)
 }
 END_TEST
 
-int main(void)
+static TCase *rtc_case(bool packed)
 {
-	Suite *suite = suite_create("virtio-rtc");
-	TCase *tc = tcase_create("rtc");
+	TCase *tc = FORMAT_CASE("rtc", packed);
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, requests, 0, 2 * ARRAY_SIZE(request_cases));
 	tcase_add_loop_test(tc, clocks, 0, 2);
 	tcase_add_loop_test(tc, state_round_trip, 0, 2);
-	suite_add_tcase(suite, tc);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("virtio-rtc");
+
+	for (int packed = 0; packed < 2; packed++)
+		suite_add_tcase(suite, rtc_case(packed));
 	return suite_run(suite);
 }
