@@ -21,6 +21,7 @@
 
 #include "devices/device.h"
 #include "devices/legacy/legacy.h"
+#include "patience.h"
 #include "tests/unit/suite.h"
 
 #define RIG_BASE 0x3f8
@@ -132,20 +133,13 @@ static inline void rig_close(void)
 	platform_release(&rig.platform);
 }
 
-static inline void rig_stop(void *opaque)
-{
-	event_loop_stop(opaque);
-}
-
 static inline void rig_run_ms(unsigned ms)
 {
-	struct event_timer t;
-
-	ck_assert_int_eq(event_timer_init(&t, rig.loop, rig_stop, rig.loop), 0);
-	event_timer_set(&t, (uint64_t)ms * 1000000, 0);
-	event_loop_run(rig.loop);
-	event_timer_release(&t);
+	loop_run_ms(rig.loop, ms);
 }
+
+/* Run until @cond holds; it must. */
+#define RIG_UNTIL(cond) ck_assert(LOOP_UNTIL(rig.loop, cond))
 
 /* Somebody types @text at the other end. */
 static inline void rig_type(const char *text)
