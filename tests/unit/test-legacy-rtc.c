@@ -61,21 +61,29 @@ static void put_moment(const struct moment *m)
 	put(B, get(B) & 0x7f);
 }
 
+static uint64_t put_ns; /* patience_ns() of put_moment_at_half() */
+
+/* May the second that was put have ended, because we did not run for long? */
+static bool late(void)
+{
+	return ms_since(put_ns) >= 500;
+}
+
 static void check_moment(const struct moment *m)
 {
-	ck_assert_uint_eq(get(CENTURY), m->century);
-	ck_assert_uint_eq(get(YEAR), m->year);
-	ck_assert_uint_eq(get(MONTH), m->month);
-	ck_assert_uint_eq(get(DAY), m->day);
-	ck_assert_uint_eq(get(HOUR), m->hour);
-	ck_assert_uint_eq(get(MIN_), m->minute);
-	ck_assert_uint_eq(get(SEC), m->second);
+	const struct moment is = { get(CENTURY), get(YEAR), get(MONTH),
+				   get(DAY),	 get(HOUR), get(MIN_),
+				   get(SEC) };
+
+	if (!late())
+		ck_assert_mem_eq(&is, m, sizeof(is));
 }
 
 /* Begin a second, so that what follows happens within it. Setting the time
  * with the divider in reset makes it half a second old. */
 static void put_moment_at_half(const struct moment *m)
 {
+	put_ns = patience_ns();
 	put(A, 0x76);
 	put_moment(m);
 	put(A, 0x26);
@@ -199,15 +207,22 @@ START_TEST(cmos_set_stops_the_clock)
 {
 	static const struct moment m = { 0x20, 0x26, 0x01, 0x02,
 					 0x03, 0x04, 0x05 };
+	uint8_t second;
 
 	put_moment_at_half(&m);
 	put(B, 0x82);
+	if (late())
+		return;
 	rig_run_ms(700);
+	put_ns = patience_ns();
 	check_moment(&m);
 	ck_assert_uint_eq(get(A) & 0x80, 0);
+	put_ns = patience_ns();
 	put(SEC, 0x30);
 	put(B, 0x02);
-	ck_assert(get(SEC) == 0x30 || get(SEC) == 0x31);
+	second = get(SEC);
+	if (!late())
+		ck_assert(second == 0x30 || second == 0x31);
 }
 END_TEST
 
@@ -353,7 +368,7 @@ START_TEST(cmos_update_interrupt)
 	put_moment_at_half(&m);
 	put(B, 0x12);
 	get(C);
-	ck_assert(!rig.level);
+	ck_assert(!rig.level || late());
 	rig_run_ms(600);
 	ck_assert(rig.level);
 	ck_assert_uint_eq(rig.edges, 1);
@@ -383,6 +398,8 @@ START_TEST(cmos_alarm)
 {
 	static const struct moment m = { 0x20, 0x26, 0x01, 0x02,
 					 0x03, 0x04, 0x59 };
+	uint8_t flags;
+	bool level;
 
 	put(HOUR_ALARM, alarms[_i].hour);
 	put(MIN_ALARM, alarms[_i].minute);
@@ -390,10 +407,14 @@ START_TEST(cmos_alarm)
 	put_moment_at_half(&m);
 	get(C);
 	put(B, 0x22);
-	ck_assert(!rig.level);
+	ck_assert(!rig.level || late());
 	cmos_advance(1);
-	ck_assert_int_eq(rig.level, alarms[_i].fires);
-	ck_assert_uint_eq(get(C) & 0xa0, alarms[_i].fires ? 0xa0 : 0);
+	level = rig.level;
+	flags = get(C) & 0xa0;
+	if (late())
+		return;
+	ck_assert_int_eq(level, alarms[_i].fires);
+	ck_assert_uint_eq(flags, alarms[_i].fires ? 0xa0 : 0);
 }
 END_TEST
 
@@ -429,9 +450,8 @@ START_TEST(cmos_alarm_wakes_up)
 	put(B, 0x22);
 	get(C);
 	rig_run_ms(200);
-	ck_assert(!rig.level);
-	rig_run_ms(500);
-	ck_assert(rig.level);
+	ck_assert(!rig.level || late());
+	RIG_UNTIL(rig.level);
 }
 END_TEST
 
@@ -482,14 +502,14 @@ static const struct {
 START_TEST(cmos_periodic_interrupt)
 {
 	struct timespec from, now;
-	unsigned count = 0;
+	unsigned count = 0, turns = 0;
 	int64_t ms = 0;
 
 	put(A, 0x20 | rates[_i].rate);
 	get(C);
 	put(B, 0x42);
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	while (ms < 200) {
+	for (; ms < 200; turns++) {
 		rig_run_ms(1);
 		if (rig.level) {
 			ck_assert_uint_eq(get(C) & 0xc0, 0xc0);
@@ -499,9 +519,10 @@ START_TEST(cmos_periodic_interrupt)
 		ms = (now.tv_sec - from.tv_sec) * 1000 +
 		     (now.tv_nsec - from.tv_nsec) / 1000000;
 	}
+	if (turns < 80 || ms > 220) /* this machine is too busy to tell */
+		return;
 	ck_assert_uint_le(count, rates[_i].most);
-	if (ms < 250) /* else this machine is too busy to tell */
-		ck_assert_uint_ge(count, rates[_i].least);
+	ck_assert_uint_ge(count, rates[_i].least);
 }
 END_TEST
 
@@ -627,17 +648,19 @@ END_TEST
 
 START_TEST(pl031_is_set_and_counts)
 {
+	uint64_t from = patience_ns();
 	uint32_t now;
 
 	wrm(LR, 4, 1000000);
 	now = (uint32_t)rdm(DR, 4);
-	ck_assert(now == 1000000 || now == 1000001);
+	ck_assert_uint_ge(now, 1000000);
+	ck_assert_uint_le(now, 1000001 + ms_since(from) / 1000);
 	rig.dev->cls->reset(rig.dev); /* it has a battery */
 	ck_assert_uint_ge(rdm(DR, 4), 1000000);
 	pl031_advance(1);
 	now = (uint32_t)rdm(DR, 4);
 	ck_assert_uint_ge(now, 1000001);
-	ck_assert_uint_le(now, 1000010);
+	ck_assert_uint_le(now, 1000002 + ms_since(from) / 1000);
 	wrm(DR, 4, 5); /* read-only */
 	ck_assert_uint_ge(rdm(DR, 4), 1000001);
 }
@@ -724,9 +747,8 @@ START_TEST(pl031_state)
 	wrm(IMSC, 4, 1);
 	rig_round_trip(PLAT_MMIO, true);
 	ck_assert_uint_ge(rdm(DR, 4), 7000);
-	ck_assert_uint_le(rdm(DR, 4), 7003);
-	rig_run_ms(1300);
-	ck_assert(rig.level);
+	ck_assert_uint_le(rdm(DR, 4), 7001 + PATIENCE_MS / 1000);
+	RIG_UNTIL(rig.level);
 	rig_hostile_state();
 }
 END_TEST
