@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "devices/virtio/vsock.h"
+#include "tests/unit/patience.h"
 #include "tests/unit/virtio-driver.h"
 
 #define CID 42
@@ -75,6 +76,7 @@ struct guest {
 	unsigned notes, seen;
 	unsigned tx_next, tx_flying;
 	uint32_t rx_head[256]; /* buffer of each head */
+	struct guest_turn *old_turns;
 };
 
 static inline struct vsock *guest_vsock(struct guest *g)
@@ -331,36 +333,59 @@ static inline unsigned guest_run(struct guest *g)
 	return n;
 }
 
-static inline uint64_t guest_now_ms(void)
-{
-	struct timespec t;
+/* What guest_device_rounds() adds to the device's loop. A source may be called
+ * once more after it was removed, so these stay until the device is gone. */
+struct guest_turn {
+	struct event_source src;
+	atomic_uint turns;
+	struct guest_turn *next;
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+static inline void guest_turned(void *opaque, uint32_t events)
+{
+	(void)events;
+	atomic_fetch_add(&((struct guest_turn *)opaque)->turns, 1);
 }
 
-/* Until nothing has come for @ms. */
+/* Wait until the device's thread has done what was ready, however busy the host
+ * is: some rounds over it. */
+static inline void guest_device_rounds(struct guest *g)
+{
+	struct event_loop *loop = iothread_loop(guest_vsock(g)->thread);
+	struct guest_turn *t = calloc(1, sizeof(*t));
+
+	CHECK(t);
+	t->src = (struct event_source){ eventfd(1, EFD_CLOEXEC), guest_turned,
+					t };
+	t->next = g->old_turns;
+	g->old_turns = t;
+	CHECK(!event_add(loop, &t->src, EPOLLIN));
+	CHECK(WAIT_UNTIL(atomic_load(&t->turns) >= 8));
+	event_del(loop, &t->src);
+	close(t->src.fd);
+}
+
+/* Until nothing has come for @ms, in which the device's thread did run. */
 static inline void guest_settle(struct guest *g, unsigned ms)
 {
-	uint64_t end = guest_now_ms() + ms;
+	uint64_t from = patience_ns();
 
-	while (guest_now_ms() < end) {
+	while (ms_since(from) <= ms) {
+		guest_device_rounds(g);
 		if (guest_run(g))
-			end = guest_now_ms() + ms;
-		else
-			usleep(100);
+			from = patience_ns();
 	}
 }
 
-/* Wait until @cond holds; false after @ms. */
-#define GUEST_UNTIL(g, cond, ms)                                   \
-	({                                                         \
-		uint64_t end_ = guest_now_ms() + (ms);             \
-		bool ok_;                                          \
-		while (!(ok_ = !!(cond)) && guest_now_ms() < end_) \
-			if (!guest_run(g))                         \
-				usleep(100);                       \
-		ok_;                                               \
+/* Wait until @cond holds; false if it never does. */
+#define GUEST_UNTIL(g, cond)                                               \
+	({                                                                 \
+		uint64_t from_ = patience_ns();                            \
+		bool ok_;                                                  \
+		while (!(ok_ = !!(cond)) && ms_since(from_) < PATIENCE_MS) \
+			if (!guest_run(g))                                 \
+				usleep(100);                               \
+		ok_;                                                       \
 	})
 
 /* ---- start ----------------------------------------------------------------*/
@@ -380,8 +405,14 @@ static inline void guest_start(struct guest *g, uint64_t features)
 	bed_run(g->bed, 2);
 }
 
+/* The device is gone. */
 static inline void guest_release(struct guest *g)
 {
+	for (struct guest_turn *t = g->old_turns, *next; t; t = next) {
+		next = t->next;
+		free(t);
+	}
+	g->old_turns = NULL;
 	for (unsigned i = 0; i < g->peers; i++)
 		free(g->peer[i].data);
 }
