@@ -275,15 +275,20 @@ static const struct {
 	{ 0x8e, 0x00, 0xa5, 0xa5 }, /* bit 7 of the index: NMI mask */
 };
 
+/* Bits that do not change by themselves: not UIP, nor the flags of C, of which
+ * the periodic one is set every millisecond. */
+static uint8_t still(uint8_t index)
+{
+	return index == A ? 0x7f : index == C ? 0x8f : 0xff;
+}
+
 START_TEST(cmos_register_table)
 {
 	uint8_t index = cmos_registers[_i].index;
 
-	ck_assert_uint_eq(get(index) & (index == A ? 0x7f : 0xff),
-			  cmos_registers[_i].reset);
+	ck_assert_uint_eq(get(index) & still(index), cmos_registers[_i].reset);
 	put(index, cmos_registers[_i].written);
-	ck_assert_uint_eq(get(index) & (index == A ? 0x7f : 0xff),
-			  cmos_registers[_i].holds);
+	ck_assert_uint_eq(get(index) & still(index), cmos_registers[_i].holds);
 	ck_assert_uint_eq(rd(0, 1), 0xff);
 	ck_assert_uint_eq(rig.requests[MACHINE_RESET], 0);
 }
@@ -301,7 +306,7 @@ START_TEST(cmos_reset_keeps_time_and_nvram)
 	check_moment(&m);
 	ck_assert_uint_eq(get(0x40), 0x77);
 	ck_assert_uint_eq(get(B), 0x02);
-	ck_assert_uint_eq(get(C), 0);
+	ck_assert_uint_eq(get(C) & still(C), 0);
 	ck_assert(!rig.level);
 	put(B, 0x82); /* halted: the machine is reset in mid-setting */
 	put(YEAR, 0x41);
