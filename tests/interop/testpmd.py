@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+DOC: DPDK's testpmd with a virtio-user port, as a command
+
+It comes from the newest Debian suite that has it, unpacked in a folder of its
+own and run with the C library of that suite, as libblkio is (blkio.py). Its
+memory is a memfd (--no-huge), so that it needs neither huge pages nor root.
+"""
+import fcntl
+import glob
+import os
+import subprocess
+
+from blkio import DEBIAN_ARCH, SUITES, debian, say
+
+PLUGINS = ("librte_bus_vdev", "librte_mempool_ring", "librte_net_virtio")
+MEMORY_MIB = 256
+EXIT_S = 20
+
+
+def fetch(folder):
+    """Unpack testpmd and the libraries that it needs below FOLDER/dpdk."""
+    trouble = None
+    for suite in SUITES:
+        try:
+            apt = debian.Apt(f"{folder}/apt", DEBIAN_ARCH[os.uname().machine],
+                             suite, say)
+            apt.update()
+            for deb in apt.download_all(["dpdk-dev"]):
+                name = os.path.basename(deb).split("_")[0]
+                if name == "dpdk-dev" or not name.endswith("-dev"):
+                    debian.unpack(deb, f"{folder}/dpdk")
+            open(f"{folder}/dpdk/complete", "w").close()
+            return
+        except debian.DebianError as error:
+            trouble = error
+    raise trouble
+
+
+def command(out):
+    """The beginning of it, as a list: the program and its plugins."""
+    folder = os.path.join(os.path.abspath(out), "interop")
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(f"{folder}/dpdk/complete"):
+            fetch(folder)
+    plugins = glob.glob(f"{folder}/dpdk/usr/lib/*/dpdk/pmds-*")[0]
+    libraries = os.path.dirname(os.path.dirname(plugins))
+    loader = glob.glob(f"{libraries}/ld-linux-*.so.*")[0]
+    return [loader, "--library-path", f"{libraries}:{plugins}",
+            f"{folder}/dpdk/usr/bin/dpdk-testpmd",
+            *(word for name in PLUGINS for word in
+              ("-d", min(glob.glob(f"{plugins}/{name}.so.*"))))]
+
+
+class Testpmd:
+    """testpmd on a vhost-user socket, forwarding in MODE as soon as it can.
+    "io" with one port sends back what comes; --tx-first says that it can."""
+
+    def __init__(self, start, log, socket, mode, queues=1, *options):
+        port = (f"--vdev=net_virtio_user0,path={socket},queues={queues},"
+                f"mac=52:54:00:00:00:09" + (",cq=1" if queues > 1 else ""))
+        self.log = log
+        self.process = subprocess.Popen(
+            [*start, "-l", "0,1", "--no-huge", "-m", str(MEMORY_MIB),
+             "--no-pci", "--no-telemetry", "--no-shconf", port, "--",
+             f"--forward-mode={mode}", f"--rxq={queues}", f"--txq={queues}",
+             "--nb-cores=1", "--total-num-mbufs=4096", "--no-mlockall",
+             "--auto-start", *options],
+            stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    def end(self):
+        """What it said, its counts last. It waits for the enter key."""
+        try:
+            self.process.communicate(b"\n", EXIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.seek(0)
+        return self.log.read().decode("utf-8", "replace")
