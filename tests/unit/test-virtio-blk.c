@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: virtio-blk over both transports, on real files
+ * DOC: virtio-blk over both transports, on both ring formats, on real files
  *
  * The driver touches rings and buffers with the queue's lock held, so that
  * ThreadSanitizer sees who waits for whom.
@@ -16,6 +16,8 @@
 #include <time.h>
 
 #include "devices/virtio/blk.h"
+#include "formats.h"
+#include "patience.h"
 #include "suite.h"
 #include "virtio-driver.h"
 
@@ -84,7 +86,7 @@ static void run_with(uint64_t features, unsigned queues)
 {
 	if (!drv.mmio)
 		drv_msix(&drv, queues + 1);
-	ck_assert_uint_eq(drv_negotiate(&drv, features), 11);
+	ck_assert_uint_eq(drv_negotiate(&drv, features | format), 11);
 	for (unsigned q = 0; q < queues; q++)
 		drv_queue(&drv, q, RING, q ? RING1 : RING0);
 	drv_go(&drv);
@@ -121,22 +123,17 @@ static unsigned offer(unsigned q, uint32_t type, uint64_t sector, uint64_t data,
 		      uint32_t len)
 {
 	unsigned slot = next_slot++ % 64;
-	uint16_t head;
-	uint64_t ring = drv.ring[q];
+	struct vbuf buf[3] = { { slot_at(slot), 16, 0 } };
+	unsigned n = 1;
 
-	virtio_queue_lock(vd, q);
-	head = drv.next_desc[q];
-	put_header(slot_at(slot), type, sector);
-	desc_put(&bed, ring, head % RING, slot_at(slot), 16, D_NEXT,
-		 (uint16_t)(head + 1) % RING);
 	if (len)
-		desc_put(&bed, ring, (head + 1u) % RING, data, len,
-			 (type == IN || type == GET_ID ? D_WRITE : 0) | D_NEXT,
-			 (uint16_t)(head + 2) % RING);
-	desc_put(&bed, ring, (head + 1u + !!len) % RING, slot_at(slot) + 32, 1,
-		 D_WRITE, 0);
-	drv.next_desc[q] = (uint16_t)(head + 2 + !!len);
-	drv_offer(&drv, q, head % RING);
+		buf[n++] = (struct vbuf){ data, len,
+					  type == IN || type == GET_ID ? D_WRITE
+								       : 0 };
+	buf[n++] = (struct vbuf){ slot_at(slot) + 32, 1, D_WRITE };
+	virtio_queue_lock(vd, q);
+	put_header(slot_at(slot), type, sector);
+	drv_chain(&drv, q, buf, n);
 	virtio_queue_unlock(vd, q);
 	return slot;
 }
@@ -154,11 +151,7 @@ static bool take(unsigned q, uint32_t *len)
 
 static void await(unsigned q, uint32_t *len)
 {
-	unsigned patience = 50000;
-
-	while (!take(q, len) && --patience)
-		usleep(100);
-	ck_assert_uint_ne(patience, 0);
+	ck_assert(WAIT_UNTIL(take(q, len)));
 }
 
 static uint8_t answer(unsigned slot)
@@ -241,8 +234,7 @@ START_TEST(reads_and_writes)
 	ck_assert_uint_eq(byte, 0);
 	ram_read(&bed.ram, GPA(DATA + 512), &byte, 1);
 	ck_assert_uint_eq(byte, 0x5a);
-	usleep(10000);
-	ck_assert_uint_ge(drv_interrupts(&drv, 0), 1);
+	ck_assert(WAIT_UNTIL(drv_interrupts(&drv, 0)));
 	end();
 }
 END_TEST
@@ -252,26 +244,25 @@ END_TEST
 START_TEST(any_framing)
 {
 	enum { PIECES = 20 };
-	uint64_t ring;
+	struct vbuf buf[4 + PIECES] = {
+		{ slot_at(0), 1, 0 },
+		{ slot_at(0) + 1, 10, 0 },
+		{ slot_at(0) + 11, 5, 0 },
+	};
 	uint32_t len;
 	uint8_t byte;
 
 	begin(_i);
 	run();
 	file_fill(7);
-	ring = drv.ring[0];
+	for (unsigned i = 0; i < PIECES; i++)
+		buf[3 + i] = (struct vbuf){ DATA + i * 1000, 128, D_WRITE };
+	/* 2560 so far: 512 more, and the status. */
+	buf[3 + PIECES] = (struct vbuf){ DATA + 60000, 513, D_WRITE };
 	virtio_queue_lock(vd, 0);
 	put_header(slot_at(0), IN, 8);
-	desc_put(&bed, ring, 0, slot_at(0), 1, D_NEXT, 1);
-	desc_put(&bed, ring, 1, slot_at(0) + 1, 10, D_NEXT, 2);
-	desc_put(&bed, ring, 2, slot_at(0) + 11, 5, D_NEXT, 3);
-	for (uint16_t i = 0; i < PIECES; i++)
-		desc_put(&bed, ring, 3 + i, DATA + i * 1000, 128,
-			 D_WRITE | D_NEXT, 4 + i);
-	/* 2560 so far: 512 more, and the status. */
-	desc_put(&bed, ring, 3 + PIECES, DATA + 60000, 513, D_WRITE, 0);
 	ram_fill(&bed.ram, GPA(DATA + 60512), NO_ANSWER, 2);
-	drv_offer(&drv, 0, 0);
+	drv_chain(&drv, 0, buf, ARRAY_SIZE(buf));
 	virtio_queue_unlock(vd, 0);
 	drv_kick(&drv, 0);
 	await(0, &len);
@@ -451,6 +442,85 @@ START_TEST(needs_the_feature)
 }
 END_TEST
 
+/* ---- what the image is -------------------------------------------------- */
+
+/* Read 4096 bytes of the file itself. */
+static void file_head(uint8_t *buf)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ck_assert_int_eq(pread(fd, buf, 4096, 0), 4096);
+	close(fd);
+}
+
+/* Class (j); CVE-2026-27211 was this: a guest makes its raw disk look like a
+ * qcow2 image with a backing file. At the next start it is what it was. */
+START_TEST(never_probed)
+{
+	static const uint8_t header[] = "QFI\xfb\0\0\0\3\0\0\0\0\0\0\0\x68"
+					"\0\0\0\x0b\0\0\0\x10\0\0\0\0"
+					"\0\x40\0\0";
+	uint8_t before[4096], after[4096];
+
+	begin(_i & 1);
+	run();
+	ram_fill(&bed.ram, GPA(DATA), 0, 4096);
+	ram_write(&bed.ram, GPA(DATA), header, sizeof(header));
+	ram_write(&bed.ram, GPA(DATA + 0x68), "/etc/passwd", 11);
+	ck_assert_uint_eq(request(OUT, 0, DATA, 4096), OK);
+	ck_assert_uint_eq(request(FLUSH, 0, 0, 0), OK);
+	file_head(before);
+	end();
+	memset(&bed, 0, sizeof(bed));
+	if (_i & 2)
+		cfg.image_type = DISK_UNTYPED;
+	begin(_i & 1);
+	run();
+	ck_assert_uint_eq(config(0, 4), SIZE / 512);
+	ram_fill(&bed.ram, GPA(DATA), 0, 4096);
+	ck_assert_uint_eq(request(IN, 0, DATA, 4096), OK);
+	ram_read(&bed.ram, GPA(DATA), after, 4096);
+	ck_assert_mem_eq(after, before, 4096);
+	end();
+}
+END_TEST
+
+/* Class (n): what was opened is what is used. The path may become a link to
+ * something else at any time. */
+START_TEST(path_changes_hands)
+{
+	char moved[80], other[80];
+	uint8_t byte;
+	int fd;
+
+	snprintf(moved, sizeof(moved), "%s.moved", path);
+	snprintf(other, sizeof(other), "%s.other", path);
+	file_fill(0x11);
+	begin(_i);
+	run();
+	fd = open(other, O_CREAT | O_RDWR, 0600);
+	ck_assert_int_eq(ftruncate(fd, 2 * SIZE), 0);
+	ck_assert_int_eq(rename(path, moved), 0);
+	ck_assert_int_eq(symlink(other, path), 0);
+	ck_assert_uint_eq(request(IN, 0, DATA, 512), OK);
+	ram_read(&bed.ram, GPA(DATA), &byte, 1);
+	ck_assert_uint_eq(byte, 0x11);
+	ram_fill(&bed.ram, GPA(DATA), 0x22, 512);
+	ck_assert_uint_eq(request(OUT, 0, DATA, 512), OK);
+	bed_save_load(&bed, dev, 0, 0);
+	ck_assert_uint_eq(config(0, 4), SIZE / 512);
+	ck_assert_uint_eq(request(OUT, 8, DATA, 512), OK);
+	ck_assert_int_eq(pread(fd, &byte, 1, 0), 1);
+	ck_assert_uint_eq(byte, 0);
+	ck_assert_int_eq(pread(fd, &byte, 1, 4096), 1);
+	ck_assert_uint_eq(byte, 0);
+	close(fd);
+	end();
+	unlink(moved);
+	unlink(other);
+}
+END_TEST
+
 /* ---- bad requests ------------------------------------------------------ */
 
 static const struct {
@@ -508,18 +578,17 @@ END_TEST
 /* A header that is too short, in a chain that has a status byte. */
 START_TEST(short_header)
 {
+	const struct vbuf buf[] = { { slot_at(0), 15, 0 },
+				    { slot_at(0) + 32, 1, D_WRITE } };
 	uint32_t len;
 
 	begin(_i);
 	run();
 	virtio_queue_lock(vd, 0);
 	put_header(slot_at(0), IN, 0);
-	desc_put(&bed, drv.ring[0], 0, slot_at(0), 15, D_NEXT, 1);
-	desc_put(&bed, drv.ring[0], 1, slot_at(0) + 32, 1, D_WRITE, 0);
-	drv_offer(&drv, 0, 0);
-	desc_put(&bed, drv.ring[0], 2, slot_at(1) + 32, 1, D_WRITE, 0);
+	drv_chain(&drv, 0, buf, 2);
 	put_header(slot_at(1), IN, 0);
-	drv_offer(&drv, 0, 2);
+	drv_add(&drv, 0, slot_at(1) + 32, 1, true);
 	virtio_queue_unlock(vd, 0);
 	drv_kick(&drv, 0);
 	await(0, &len);
@@ -534,6 +603,7 @@ END_TEST
 /* Nowhere to put the status: the device needs a reset, and then works. */
 START_TEST(no_status_byte)
 {
+	const struct vbuf buf[] = { { slot_at(0), 16, 0 }, { DATA, 512, 0 } };
 	struct stream_out out;
 	uint32_t len;
 
@@ -541,13 +611,10 @@ START_TEST(no_status_byte)
 	run();
 	virtio_queue_lock(vd, 0);
 	put_header(slot_at(0), OUT, 0);
-	desc_put(&bed, drv.ring[0], 0, slot_at(0), 16, D_NEXT, 1);
-	desc_put(&bed, drv.ring[0], 1, DATA, 512, 0, 0);
-	drv_offer(&drv, 0, 0);
+	drv_chain(&drv, 0, buf, 2);
 	virtio_queue_unlock(vd, 0);
 	drv_kick(&drv, 0);
-	for (unsigned i = 0; i < 50000 && !(drv_status(&drv) & 64); i++)
-		usleep(100);
+	ck_assert(WAIT_UNTIL(drv_status(&drv) & 64));
 	ck_assert_uint_eq(drv_status(&drv), 15 | 64);
 	ck_assert(!take(0, &len));
 	dev->cls->pause(dev);
@@ -728,10 +795,7 @@ static unsigned threads_named(const char *name)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; !n && i < 1000; i++) {
-		n = threads_named_now(name);
-		usleep(n ? 0 : 1000);
-	}
+	WAIT_UNTIL((n = threads_named_now(name)) != 0);
 	return n;
 }
 
@@ -779,18 +843,10 @@ START_TEST(resize)
 }
 END_TEST
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* 10 operations, 2 at once and then 2 every 20 ms. */
 static uint64_t ten(void)
 {
-	uint64_t start = now_ms();
+	uint64_t start = patience_ns();
 	uint32_t len;
 
 	for (unsigned i = 0; i < 10; i++)
@@ -798,7 +854,7 @@ static uint64_t ten(void)
 	drv_kick(&drv, 0);
 	for (unsigned i = 0; i < 10; i++)
 		await(0, &len);
-	return now_ms() - start;
+	return ms_since(start);
 }
 
 START_TEST(rate_limit)
@@ -816,9 +872,12 @@ START_TEST(rate_limit)
 	reset_device();
 	run();
 	ck_assert_uint_eq(request(IN, 0, DATA, 512), OK);
+	/* Without a limit, after one that would last for ever. */
+	rate.ops.refill_time_ms = 3600000;
+	ck_assert_int_eq(virtio_blk_set_rate(dev, &rate, &d), 0);
 	rate.ops = (struct bucket_config){ 0 };
 	ck_assert_int_eq(virtio_blk_set_rate(dev, &rate, &d), 0);
-	ck_assert_uint_lt(ten(), 1000);
+	ten();
 	rate.ops.size = 1; /* without refill time */
 	ck_assert_int_eq(virtio_blk_set_rate(dev, &rate, &d), -EINVAL);
 	rate.ops.refill_time_ms = 10;
@@ -881,12 +940,10 @@ START_TEST(locked_image)
 }
 END_TEST
 
-static Suite *blk_suite(void)
+static TCase *blk_case(bool packed)
 {
-	Suite *s = suite_create("virtio-blk");
-	TCase *t = tcase_create("both transports");
+	TCase *t = FORMAT_CASE("both transports", packed);
 
-	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, reads_and_writes, 0, 2);
 	tcase_add_loop_test(t, any_framing, 0, 2);
@@ -896,6 +953,8 @@ static Suite *blk_suite(void)
 	tcase_add_loop_test(t, discards_and_zeroes, 0, 2);
 	tcase_add_loop_test(t, refuses_ranges, 0, 2);
 	tcase_add_loop_test(t, needs_the_feature, 0, 2);
+	tcase_add_loop_test(t, never_probed, 0, 4);
+	tcase_add_loop_test(t, path_changes_hands, 0, 2);
 	tcase_add_loop_test(t, refuses_requests, 0, 2);
 	tcase_add_loop_test(t, read_only, 0, 2);
 	tcase_add_loop_test(t, short_header, 0, 2);
@@ -910,11 +969,14 @@ static Suite *blk_suite(void)
 	tcase_add_loop_test(t, rate_limit, 0, 2);
 	tcase_add_loop_test(t, rate_limit_of_a_group, 0, 2);
 	tcase_add_loop_test(t, locked_image, 0, 2);
-	suite_add_tcase(s, t);
-	return s;
+	return t;
 }
 
 int main(void)
 {
-	return suite_run(blk_suite());
+	Suite *s = suite_create("virtio-blk");
+
+	for (int packed = 0; packed < 2; packed++)
+		suite_add_tcase(s, blk_case(packed));
+	return suite_run(s);
 }
