@@ -28,6 +28,7 @@
 #include "vmm/host/host.h"
 #include "vmm/memory.h"
 
+#include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 
 #define PAGES 256
@@ -481,8 +482,7 @@ START_TEST(test_kick_with_signals_blocked)
 	usleep(20000); /* it is inside the guest now */
 	atomic_store(&k.asked, KICKS);
 	host_kvm.vcpu_kick(r.vcpu);
-	for (int i = 0; i < 200 && atomic_load(&k.seen) < KICKS; i++)
-		usleep(10000);
+	WAIT_UNTIL(atomic_load(&k.seen) >= KICKS);
 	ck_assert_uint_eq(atomic_load(&k.seen), KICKS);
 	pthread_join(thread, NULL);
 	rig_close(&r);

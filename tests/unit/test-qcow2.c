@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "tests/unit/patience.h"
 #include "tests/unit/qcow2-rig.h"
 #include "tests/unit/suite.h"
 
@@ -547,8 +548,7 @@ START_TEST(test_discard_reaches_host)
 	ck_assert_uint_ge(host_bytes(), MIB(16));
 	ck_assert_int_eq(rig_do(&rig, BLOCK_DISCARD, 0, NULL, MIB(15), false),
 			 0);
-	for (unsigned i = 0; i < 100 && host_bytes() > MIB(2); i++)
-		usleep(100000);
+	WAIT_UNTIL(host_bytes() <= MIB(2));
 	ck_assert_uint_le(host_bytes(), MIB(2)); /* without any flush */
 	for (unsigned i = 0; i < 20; i++) {	 /* used again */
 		ck_assert_int_eq(

@@ -24,6 +24,7 @@
 #include "vmm/net-addr.h"
 
 #include "devices/net/net.h"
+#include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 
 static struct diag d;
@@ -255,7 +256,7 @@ START_TEST(tap_moves_packets)
 		struct pollfd p = { .fd = b->fd[0], .events = POLLIN };
 		ssize_t n;
 
-		ck_assert_int_eq(poll(&p, 1, 2000), 1);
+		ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
 		n = b->ops->recv(b, 0, &in, 1);
 		answered = n >= (ssize_t)sizeof(ask_arp) &&
 			   got[NET_HDR_BYTES + 12] == 8 &&

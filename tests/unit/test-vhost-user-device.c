@@ -19,6 +19,7 @@
 
 #include "devices/net/net.h"
 #include "devices/vhost/backend.h"
+#include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
@@ -251,32 +252,22 @@ static uint8_t answer(unsigned slot)
 	return byte;
 }
 
+#define BED_UNTIL(cond) WAIT_UNTIL((bed_run(&bed, 1), (cond)))
+
 static void until_used(uint16_t want)
 {
-	for (unsigned i = 0; i < 4000 && drv_used_idx(&drv, 0) != want; i++) {
-		bed_run(&bed, 1);
-		usleep(1000);
-	}
+	BED_UNTIL(drv_used_idx(&drv, 0) == want);
 	ck_assert_uint_eq(drv_used_idx(&drv, 0), want);
 }
 
 static void until_interrupt(void)
 {
-	for (unsigned i = 0; i < 4000; i++) {
-		bed_run(&bed, 1);
-		if (drv_interrupts(&drv, 0))
-			return;
-		usleep(1000);
-	}
-	ck_abort_msg("no interrupt");
+	ck_assert(BED_UNTIL(drv_interrupts(&drv, 0)));
 }
 
 static void until_taken(unsigned want)
 {
-	for (unsigned i = 0; i < 4000 && world->taken < want; i++) {
-		bed_run(&bed, 1);
-		usleep(1000);
-	}
+	BED_UNTIL(world->taken >= want);
 	ck_assert_uint_eq(world->taken, want);
 }
 

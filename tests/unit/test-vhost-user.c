@@ -25,6 +25,7 @@
 #include "devices/vhost/backend.h"
 #include "devices/vhost/frontend.h"
 #include "devices/virtio/queue-track.h"
+#include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 
 #define QUEUES 2
@@ -342,22 +343,19 @@ static uint16_t used_idx(unsigned q)
 
 static void until_used(unsigned q, uint16_t want)
 {
-	for (unsigned i = 0; i < 5000 && used_idx(q) != want; i++)
-		usleep(1000);
+	WAIT_UNTIL(used_idx(q) == want);
 	ck_assert_uint_eq(used_idx(q), want);
 }
 
 static void until_seen(unsigned want)
 {
-	for (unsigned i = 0; i < 5000 && toy->seen_count < want; i++)
-		usleep(1000);
+	WAIT_UNTIL(toy->seen_count >= want);
 	ck_assert_uint_eq(toy->seen_count, want);
 }
 
 static void until_ended(unsigned want)
 {
-	for (unsigned n = 0; n < 5000 && ends < want; n++)
-		usleep(1000);
+	WAIT_UNTIL(ends >= want);
 	ck_assert_uint_ge(ends, want);
 }
 
@@ -522,7 +520,7 @@ START_TEST(configuration)
 	start_ring(0, 0);
 	virtio_config_changed(&toy->vd);
 	p = (struct pollfd){ .fd = vf.request, .events = POLLIN };
-	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
 	ok(vhost_frontend_poll(&vf, &changed, &d));
 	ck_assert(changed);
 	end();
@@ -847,7 +845,7 @@ static int64_t verdict(void)
 	uint8_t raw[12 + VU_PAYLOAD_MAX];
 	ssize_t got;
 
-	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
 	got = recv(vf.fd, raw, sizeof(raw), 0);
 	if (got <= 0)
 		return -1;
@@ -904,7 +902,7 @@ START_TEST(hostile_ring)
 	avail[0] = 1000;
 	add(0, 0, 1);
 	ring_kick(0);
-	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
 	ok(vhost_frontend_reset(&vf, &d));
 	memset(ring(0), 0, 0x4000);
 	avail[0] = 0;

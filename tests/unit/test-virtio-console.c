@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "devices/virtio/console-impl.h"
+#include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
@@ -168,6 +169,7 @@ static void introduce(void)
 	ck_quiet();
 }
 
+/* Soon on the other side, but ck_input() waits as long as it takes. */
 static void type(const char *text)
 {
 	ck_assert_int_eq(write(pty, text, strlen(text)), (ssize_t)strlen(text));
@@ -182,7 +184,8 @@ static void ck_input(unsigned q, const char *want)
 	char got[64] = { 0 };
 	uint32_t head, len;
 
-	ck_assert(drv_take(&drv, q, &head, &len));
+	ck_assert(
+		WAIT_UNTIL((bed_run(&bed, 2), drv_take(&drv, q, &head, &len))));
 	ck_assert_uint_eq(len, strlen(want));
 	ram_read(&bed.ram, GPA(DATA), got, len);
 	ck_assert_str_eq(got, want);
@@ -386,10 +389,7 @@ START_TEST(resize)
 	before = drv_get(&drv, _i ? 0xfc : 0x15, _i ? 4 : 1);
 	fd = open(chardev_pty_path(bed.env.console), O_RDWR | O_NOCTTY);
 	ck_assert_int_eq(ioctl(fd, TIOCSWINSZ, &ws), 0);
-	for (unsigned i = 0; i < 300 && drv_used_idx(&drv, 2) < 11; i++) {
-		usleep(10000);
-		bed_run(&bed, 2);
-	}
+	WAIT_UNTIL((bed_run(&bed, 2), drv_used_idx(&drv, 2) >= 11));
 	ck_told(0, SIZED, 0, want, 4);
 	ck_assert_uint_eq(drv_get(&drv, at, 2), 100);
 	ck_assert_uint_eq(drv_get(&drv, at + 2, 2), 40);

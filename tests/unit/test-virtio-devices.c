@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
@@ -235,21 +236,16 @@ static const struct rate_config rng_limits[] = {
 	{ .bandwidth = { .size = 50, .refill_time_ms = 150 } },
 };
 
-/* Wait for @want answers, up to 20 s. */
+/* Wait for @want answers. */
 static void rng_wait(unsigned want)
 {
 	uint32_t head, len;
 
-	for (unsigned i = 0; want && i < 20000; i++) {
-		bed_run(&bed, 1);
-		if (drv_take(&drv, 0, &head, &len)) {
-			ck_assert_uint_eq(len, 100);
-			want--;
-		} else {
-			usleep(1000);
-		}
+	for (; want; want--) {
+		ck_assert(WAIT_UNTIL(
+			(bed_run(&bed, 1), drv_take(&drv, 0, &head, &len))));
+		ck_assert_uint_eq(len, 100);
 	}
-	ck_assert_uint_eq(want, 0);
 }
 
 static uint64_t now_ms(void)
@@ -437,16 +433,9 @@ static void ck_input(const char *want)
 {
 	char got[64] = { 0 };
 	uint32_t head, len;
-	bool taken = false;
 
-	for (unsigned i = 0; i < 30000 && !taken; i++) {
-		taken = drv_take(&drv, 0, &head, &len);
-		if (!taken) {
-			usleep(2000);
-			bed_run(&bed, 2);
-		}
-	}
-	ck_assert(taken);
+	ck_assert(
+		WAIT_UNTIL((bed_run(&bed, 2), drv_take(&drv, 0, &head, &len))));
 	ck_assert_uint_eq(len, strlen(want));
 	ram_read(&bed.ram, GPA(DATA + 64 * head), got, len);
 	ck_assert_str_eq(got, want);

@@ -11,6 +11,7 @@
 #include "vmm/pmem.h"
 
 #include "formats.h"
+#include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
@@ -241,20 +242,21 @@ static void run(void)
 	drv_go(&drv);
 }
 
-/* The queue works on another thread: give it up to 5 s. */
-static bool wait_used(uint32_t *head, uint32_t *len)
+/* The queue works on another thread. */
+static bool take_used(uint32_t *head, uint32_t *len)
 {
 	struct virtio_device *vd = container_of(dev, struct virtio_device, dev);
-	bool got = false;
+	bool got;
 
-	for (unsigned i = 0; i < 5000 && !got; i++) {
-		virtio_queue_lock(vd, 0);
-		got = drv_take(&drv, 0, head, len);
-		virtio_queue_unlock(vd, 0);
-		if (!got)
-			usleep(1000);
-	}
+	virtio_queue_lock(vd, 0);
+	got = drv_take(&drv, 0, head, len);
+	virtio_queue_unlock(vd, 0);
 	return got;
+}
+
+static bool wait_used(uint32_t *head, uint32_t *len)
+{
+	return WAIT_UNTIL(take_used(head, len));
 }
 
 /* A request of @out readable and @in writable bytes at DATA. */
