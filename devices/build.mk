@@ -38,7 +38,8 @@ obj-y += devices/vhost/backend.o devices/vhost/backend-request.o \
 	devices/vhost/kernel-sys.o devices/vhost/vhost-user-msg.o
 obj-$(CONFIG_VIRTIO_RNG) += devices/virtio/rng.o
 obj-$(CONFIG_VIRTIO_VSOCK) += devices/virtio/vsock.o \
-	devices/virtio/vsock-conn.o devices/virtio/vsock-host.o
+	devices/virtio/vsock-conn.o devices/virtio/vsock-host.o \
+	devices/virtio/vsock-vhost.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += devices/virtio/console.o \
 	devices/virtio/console-ctrl.o
 obj-$(CONFIG_TPM) += devices/tpm/swtpm.o devices/tpm/tpm-crb.o

@@ -58,6 +58,7 @@ static const struct device_class *const classes[] = {
 #endif
 #ifdef CONFIG_VIRTIO_VSOCK
 	&virtio_vsock_class,
+	&vhost_vsock_class,
 #endif
 #ifdef CONFIG_VHOST_USER
 	&virtio_fs_class,

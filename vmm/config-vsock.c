@@ -28,6 +28,13 @@ static const struct schema_key keys[] = {
 	  .doc = "UNIX socket where programs reach the guest: CONNECT PORT; "
 		 "the guest's connections go to this name with _PORT behind it",
 	  SINCE },
+	{ .name = "vhost",
+	  .type = SCHEMA_BOOL,
+	  .offset = ITEM_AT(vsock_config, vhost),
+	  .preset = "off",
+	  .doc = "the kernel's vhost-vsock instead of socket=: the host's "
+		 "programs use AF_VSOCK too",
+	  SINCE },
 	ID_KEY(vsock_config),
 };
 
@@ -53,8 +60,14 @@ int check_vsock(const struct vm_config *c, struct diag *d)
 	if (!v->cid)
 		return diag_fail(d, EINVAL,
 				 "--vsock: needs cid=, 3 to 4294967294");
+	if (v->vhost)
+		return v->socket ? diag_fail(d, EINVAL,
+					     "--vsock vhost=on: has no socket: "
+					     "leave out socket=, or vhost=on")
+				 : 0;
 	if (!v->socket)
-		return diag_fail(d, EINVAL, "--vsock: needs socket=PATH");
+		return diag_fail(d, EINVAL,
+				 "--vsock: needs socket=PATH, or vhost=on");
 	if (strlen(v->socket) > most)
 		return diag_fail(d, EINVAL,
 				 "--vsock socket=%s: longer than %zu bytes, "

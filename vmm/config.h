@@ -225,12 +225,14 @@ struct pmem_config {
  * struct vsock_config - --vsock
  * @cid: the guest's context ID, 3 to 0xfffffffe
  * @socket: UNIX socket path, we listen; the guest's connections to port N go
- *	to "@socket_N"
+ *	to "@socket_N"; NULL with @vhost
+ * @vhost: the kernel's vhost-vsock moves the packets
  */
 struct vsock_config {
 	char *id;
 	uint32_t cid;
 	char *socket;
+	bool vhost;
 };
 
 /**

@@ -64,6 +64,13 @@ static const char *net_class(const void *item)
 	return n->vhost_user ? "vhost-user-net" : "virtio-net";
 }
 
+static const char *vsock_class(const void *item)
+{
+	const struct vsock_config *v = item;
+
+	return v->vhost ? "vhost-vsock" : "virtio-vsock";
+}
+
 /**
  * struct device_rule - devices that a configuration asks for
  * @cls: their class; @cls_of: that of one item, where they differ
@@ -96,7 +103,8 @@ static const struct device_rule device_rules[] = {
 	  EACH(balloon, balloon_count, struct balloon_config) },
 	{ "virtio-rtc", .count = count_rtc },
 	{ "virtio-pmem", EACH(pmem, pmem_count, struct pmem_config) },
-	{ "virtio-vsock", EACH(vsock, vsock_count, struct vsock_config) },
+	{ "virtio-vsock", vsock_class,
+	  EACH(vsock, vsock_count, struct vsock_config) },
 	{ "virtio-fs", EACH(fs, fs_count, struct fs_config) },
 	{ "generic-vhost-user",
 	  EACH(generic_vhost_user, generic_vhost_user_count,

@@ -30,6 +30,9 @@ extern const struct device_class virtio_rtc_class;
  * vsock.c */
 extern const struct device_class virtio_vsock_class;
 
+/** vhost_vsock_class - the same by the kernel, see vsock-vhost.c */
+extern const struct device_class vhost_vsock_class;
+
 /** virtio_fs_class - a file system that virtiofsd serves, see vhost-user.c */
 extern const struct device_class virtio_fs_class;
 

@@ -40,15 +40,9 @@
 
 #include "devices/virtio/devices.h"
 
-/* sec. 5.10.3 */
-#define VSOCK_F_STREAM (1ULL << 0)
-
 /* sec. 5.10.6.7 */
 #define EVENT_BYTES	      4
 #define EVENT_TRANSPORT_RESET 0
-
-/* Receive buffers are 4 KiB in Linux: this many hold 1 MiB. */
-#define QUEUE_SIZE 256
 
 static const struct vsock_limits default_limits = {
 	.connections = 4096,
@@ -300,23 +294,30 @@ void vsock_send(struct vsock *v)
 
 /* ---- events ---------------------------------------------------------------*/
 
-static void send_event(struct vsock *v)
+int vsock_send_reset_event(struct virtio_device *vd)
 {
 	uint8_t event[EVENT_BYTES];
 	struct virtq_chain chain;
 	uint32_t len;
 
 	put_le32(event, EVENT_TRANSPORT_RESET);
-	if (!v->reset_event || !virtio_pop(&v->vd, VSOCK_EVENT, &chain))
-		return;
+	if (!virtio_pop(vd, VSOCK_EVENT, &chain))
+		return 0;
 	len = (uint32_t)iov_write(chain.iov + chain.out_count, chain.in_count,
 				  0, event, sizeof(event));
-	if (len == sizeof(event))
+	virtio_push(vd, VSOCK_EVENT, &chain, len);
+	virtio_done(vd, VSOCK_EVENT);
+	return len == sizeof(event) ? 1 : -EINVAL;
+}
+
+static void send_event(struct vsock *v)
+{
+	int sent = v->reset_event ? vsock_send_reset_event(&v->vd) : 0;
+
+	if (sent > 0)
 		v->reset_event = false;
-	else
+	if (sent < 0)
 		vsock_misused(v, "offers a buffer too small for an event");
-	virtio_push(&v->vd, VSOCK_EVENT, &chain, len);
-	virtio_done(&v->vd, VSOCK_EVENT);
 }
 
 /* ---- device ---------------------------------------------------------------*/
@@ -425,11 +426,11 @@ static void vsock_unrealize(struct virtio_device *vd)
 
 static const struct virtio_class vsock_virtio = {
 	.id = VIRTIO_ID_VSOCK,
-	.pci_class = 0x028000, /* other network controller */
+	.pci_class = VSOCK_PCI_CLASS,
 	.in_order = true,
 	.queue_count = VSOCK_QUEUES,
-	.queue_size = QUEUE_SIZE,
-	.config_bytes = 8, /* guest_cid, sec. 5.10.4 */
+	.queue_size = VSOCK_QUEUE_SIZE,
+	.config_bytes = VSOCK_CONFIG_BYTES,
 	.realize = vsock_realize,
 	.unrealize = vsock_unrealize,
 	.save = vsock_save,

@@ -5,6 +5,7 @@
  *	vsock.c       the virtio device: queues, packets in and out
  *	vsock-conn.c  connections: life cycle, credit, bytes
  *	vsock-host.c  the host's side: sockets, CONNECT, time limits
+ *	vsock-vhost.c a device of its own, in which the kernel does all that
  *
  * How it works is said in vsock.c. Everything here runs under
  * virtio_device.lock, but for what realize and unrealize call.
@@ -20,10 +21,21 @@
 /* VIRTIO 1.3 sec. 5.10.2, 5.10.4, 5.10.6 */
 enum { VSOCK_RX, VSOCK_TX, VSOCK_EVENT, VSOCK_QUEUES };
 
+#define VSOCK_CONFIG_BYTES 8 /* guest_cid */
 #define VSOCK_HEADER_BYTES 44
 #define VSOCK_HOST_CID	   2
 #define VSOCK_TYPE_STREAM  1
 #define VSOCK_PORT_ANY	   UINT32_MAX /* vsock(7): VMADDR_PORT_ANY */
+
+/* VIRTIO 1.3 sec. 5.10.3 */
+#define VSOCK_F_STREAM	  (1ULL << 0)
+#define VSOCK_F_SEQPACKET (1ULL << 1)
+
+/* PCI Code and ID Assignment: other network controller. */
+#define VSOCK_PCI_CLASS 0x028000
+
+/* Receive buffers are 4 KiB in Linux: this many hold 1 MiB. */
+#define VSOCK_QUEUE_SIZE 256
 
 enum vsock_op {
 	VSOCK_OP_REQUEST = 1,
@@ -248,6 +260,14 @@ void vsock_misused(struct vsock *v, const char *what);
  * has room for it */
 void vsock_put_header(const struct virtq_chain *chain,
 		      const struct vsock_header *h);
+
+/**
+ * vsock_send_reset_event - tell the driver that all connections are gone; the
+ * event queue's lock held
+ *
+ * Return: 1, 0: the driver has no buffer there yet, -EINVAL: it is too small.
+ */
+int vsock_send_reset_event(struct virtio_device *vd);
 
 /** vsock_send - give the guest what waits for it, as far as it has buffers */
 void vsock_send(struct vsock *v);

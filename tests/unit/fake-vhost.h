@@ -62,10 +62,11 @@ struct fake_ring {
  * struct fake_vhost - an open device
  * @fd: the product's; @end: ours: hangs up when that is closed
  * @wake: eventfd: look at everything again
+ * @kicked: ring 1, while it was at work
  */
 struct fake_vhost {
 	int fd, end, wake;
-	bool vsock, owned, mapped;
+	bool vsock, owned, mapped, kicked;
 	uint64_t features, cid;
 	struct fake_ring ring[FAKE_RINGS];
 	pthread_t thread;
@@ -176,15 +177,17 @@ static inline void fake_transmit(struct fake_vhost *v)
 	}
 }
 
+/* The transmit ring is only looked at after a kick, as in the kernel. */
 static inline void fake_echo(struct fake_vhost *v)
 {
 	struct virtq_chain in, out;
 
-	while (fake_pop(&v->ring[0], &in)) {
+	while (v->kicked && fake_pop(&v->ring[0], &in)) {
 		size_t len;
 
 		if (!fake_pop(&v->ring[1], &out)) {
 			virtq_undo(&v->ring[0].q, &in);
+			v->kicked = false;
 			return;
 		}
 		len = iov_read(out.iov, out.out_count, 0, v->packet,
@@ -200,8 +203,9 @@ static inline void fake_drain(struct fake_vhost *v)
 
 	(void)!read(v->wake, &count, sizeof(count));
 	for (unsigned i = 0; i < FAKE_RINGS; i++)
-		if (v->ring[i].kick >= 0)
-			(void)!read(v->ring[i].kick, &count, sizeof(count));
+		if (v->ring[i].kick >= 0 &&
+		    read(v->ring[i].kick, &count, sizeof(count)) > 0)
+			v->kicked |= i == 1 && v->ring[i].on;
 }
 
 static inline void *fake_work(void *opaque)
@@ -302,6 +306,7 @@ static inline int fake_run(struct fake_vhost *v, bool on)
 {
 	int err = 0;
 
+	v->kicked = false;
 	for (unsigned i = 0; i < FAKE_RINGS && !err; i++) {
 		fake_ring_stop(&v->ring[i]);
 		err = on ? fake_ring_start(v, &v->ring[i]) : 0;

@@ -33,7 +33,12 @@ static const struct {
 	{ "cid=4294967299,socket=v", "--vsock cid=4294967299" CIDS, 0, NULL,
 	  NULL },
 	{ "socket=v", "--vsock: needs cid=, 3 to 4294967294", 0, NULL, NULL },
-	{ "cid=3", "--vsock: needs socket=PATH", 0, NULL, NULL },
+	{ "cid=3", "--vsock: needs socket=PATH, or vhost=on", 0, NULL, NULL },
+	{ "cid=3,vhost=on", NULL, 3, NULL, "_vsock0" },
+	{ "cid=3,vhost=on,socket=v",
+	  "--vsock vhost=on: has no socket: leave out socket=, or vhost=on", 0,
+	  NULL, NULL },
+	{ "vhost=on", "--vsock: needs cid=, 3 to 4294967294", 0, NULL, NULL },
 	{ "cid=3,socket=v,iommu=on", "--vsock iommu: not supported yet", 0,
 	  NULL, NULL },
 	{ "cid=3,socket=v,id=__vsock",
@@ -68,7 +73,8 @@ START_TEST(values)
 		ck_assert_msg(!err, "%s", d.text[0]);
 		ck_assert_uint_eq(c.vsock_count, 1);
 		ck_assert_uint_eq(c.vsock->cid, cases[_i].cid);
-		ck_assert_str_eq(c.vsock->socket, cases[_i].socket);
+		ck_assert_pstr_eq(c.vsock->socket, cases[_i].socket);
+		ck_assert_int_eq(c.vsock->vhost, !cases[_i].socket);
 		ck_assert_str_eq(c.vsock->id, cases[_i].id);
 	}
 	vm_config_release(&c);
