@@ -485,7 +485,7 @@ static int net_realize(struct virtio_device *vd, struct diag *d)
 	choose_mac(net);
 	vd->queue_count =
 		2 * net->backend->pair_count + (has_control(net) ? 1 : 0);
-	vd->queue_size = (uint16_t)net->config->queue_size;
+	vd->queue_size = virtio_queue_most(vd, net->config->queue_size);
 	err = pairs_new(net, d);
 	if (err)
 		net_unrealize(vd);
