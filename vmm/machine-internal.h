@@ -19,7 +19,7 @@
  * Built by machine_new() and then const: cfg, arch, host, caps, platform,
  * mmio, pio, ic, loop, serial, console, debug_console, console_port,
  * rate_groups, device, env.
- * Main thread only: vm, ram, payload, vcpus, boot, resets, term_timer.
+ * Main thread only: vm, ram, payload, vcpus, boot, resets, timers.
  * Any thread: @requested (bits of enum machine_want), @wake. @why and
  * @why_lock: the first fatal vCPU writes.
  */
@@ -48,7 +48,7 @@ struct machine {
 	struct arch_boot boot;
 	struct vcpus vcpus;
 	uint64_t resets;
-	struct event_timer term_timer;
+	struct event_timer term_timer, trim_timer;
 
 	struct event_source wake; /* eventfd: look at @requested */
 	atomic_uint requested;

@@ -18,10 +18,14 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
+#include "vmm/footprint.h"
 #include "vmm/machine-internal.h"
 
 /* How long a guest may take to power off after the power button. */
 #define TERM_GRACE_NS (10ULL * 1000000000)
+
+/* Short-lived guests do without: their start is not to pay for it. */
+#define TRIM_NS 1000000000ULL
 
 /* ---- wishes ------------------------------------------------------------- */
 
@@ -246,6 +250,12 @@ static bool decide(struct machine *m, enum machine_end *end, int *err,
 	return !*err;
 }
 
+static void on_trim(void *opaque)
+{
+	(void)opaque;
+	footprint_trim();
+}
+
 static int run_loop(struct machine *m, enum machine_end *end, struct diag *d)
 {
 	int err;
@@ -274,11 +284,15 @@ int machine_run(struct machine *m, enum machine_end *end, struct diag *d)
 	m->wake.opaque = m;
 	err = event_timer_init(&m->term_timer, m->loop, on_term_timeout, m);
 	if (!err)
+		err = event_timer_init(&m->trim_timer, m->loop, on_trim, m);
+	if (!err)
 		err = event_add(m->loop, &m->wake, EPOLLIN);
 	if (err)
 		return diag_errno(d, -err, "cannot watch the machine");
+	event_timer_set(&m->trim_timer, TRIM_NS, 0);
 	err = run_loop(m, end, d);
 	event_del(m->loop, &m->wake);
+	event_timer_release(&m->trim_timer);
 	event_timer_release(&m->term_timer);
 	return err;
 }

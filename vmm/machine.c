@@ -423,6 +423,7 @@ void machine_free(struct machine *m)
 	chardev_free(m->console);
 	chardev_free(m->serial);
 	event_timer_release(&m->term_timer);
+	event_timer_release(&m->trim_timer);
 	event_loop_free(m->loop);
 	if (m->wake.fd >= 0)
 		close(m->wake.fd);
