@@ -49,7 +49,7 @@ static int move(struct qcow2 *q, uint64_t old, uint64_t old_count,
 	err = qcow2_find_free(q, count, true, false, &found);
 	if (err)
 		return err;
-	err = old ? qcow2_can_drop(q, old, old_count) : 0;
+	err = old ? qcow2_can_drop(q, old, old_count, true) : 0;
 	if (err) {
 		qcow2_unfind(q, found.first, found.count);
 		return err;

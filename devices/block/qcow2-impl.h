@@ -515,8 +515,9 @@ void qcow2_unfind(struct qcow2 *q, uint64_t first, uint64_t count);
 /** qcow2_take - what was found has one user now; @meta: a table */
 void qcow2_take(struct qcow2 *q, uint64_t first, uint64_t count, bool meta);
 
-/** qcow2_can_drop - have what qcow2_drop() needs in memory; 0 or -errno */
-int qcow2_can_drop(struct qcow2 *q, uint64_t first, uint64_t count);
+/** qcow2_can_drop - have what qcow2_drop() needs in memory, and see that the
+ * clusters are what they are taken for; @meta: a table; 0 or -errno */
+int qcow2_can_drop(struct qcow2 *q, uint64_t first, uint64_t count, bool meta);
 
 /** qcow2_drop - one user less; after qcow2_can_drop() and before any trim */
 void qcow2_drop(struct qcow2 *q, uint64_t first, uint64_t count);

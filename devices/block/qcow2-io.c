@@ -239,7 +239,7 @@ static int can_replace(struct qcow2 *q, const struct qcow2_run *run)
 	if (run->kind == QCOW2_BAD)
 		return qcow2_corrupt(q, "an L2 entry makes no sense",
 				     run->entry);
-	return count ? qcow2_can_drop(q, first, count) : 0;
+	return count ? qcow2_can_drop(q, first, count, false) : 0;
 }
 
 static void drop_old(struct qcow2 *q, const struct qcow2_run *run)

@@ -437,7 +437,7 @@ void qcow2_take(struct qcow2 *q, uint64_t first, uint64_t count, bool meta)
 	}
 }
 
-int qcow2_can_drop(struct qcow2 *q, uint64_t first, uint64_t count)
+int qcow2_can_drop(struct qcow2 *q, uint64_t first, uint64_t count, bool meta)
 {
 	struct qcow2_rb *rb;
 	int err;
@@ -448,6 +448,10 @@ int qcow2_can_drop(struct qcow2 *q, uint64_t first, uint64_t count)
 			return err;
 		if (!get_count(q, rb, in_block(q, c)))
 			return qcow2_corrupt(q, "a used cluster has refcount 0",
+					     c << q->cluster_bits);
+		if (test_bit(rb->meta, in_block(q, c)) != meta)
+			return qcow2_corrupt(q,
+					     "a data cluster is also a table",
 					     c << q->cluster_bits);
 	}
 	return 0;

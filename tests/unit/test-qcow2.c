@@ -187,6 +187,7 @@ static const struct bad_table {
 	{ 0x40000, 0x20000 | COPIED, 8, true, 0 },    /* refcount block */
 	{ 0x40000, 0x30000 | COPIED, 8, true, 0 },    /* L1 table */
 	{ 0x40000, 0x40000 | COPIED, 8, true, 0 },    /* L2 table itself */
+	{ 0x40000, 0x30000, 8, true, 0 }, /* L1 table, but not ours alone */
 	{ 0x10000, 0x20200, 8, true, 0x10000 },	  /* refcount block unaligned */
 	{ 0x10000, 0x7700000, 8, true, 0x10000 }, /* beyond the end */
 	{ 0x10000, 0x30000, 8, true, 0x10000 },	  /* is the L1 table */
