@@ -23,7 +23,7 @@ IMAGE = os.path.join(TESTS, "images", "image")
 HOST = os.path.join(TESTS, "hosts", "host")
 
 # What is run inside the server before the cases. wait_for FILE PATTERN COUNT:
-# until PATTERN stands COUNT times in FILE, or 200 s are over, or spandrel is
+# until PATTERN stands COUNT times in FILE, or 200 s are over, or the VMM is
 # gone. check NAME COMMAND...: a line that the case is judged by.
 PRELUDE = r"""
 wait_for() {
@@ -35,13 +35,13 @@ wait_for() {
 	done
 }
 run() {
-	timeout -s KILL "$limit" spandrel "$@" </dev/null
+	timeout -s KILL "$limit" "$vmm" "$@" </dev/null
 }
 # Start, wait for a mark, terminate; the exit status is spandrel's.
 watch() {
 	pattern=$1 count=$2; shift 2
 	: >/tmp/out
-	spandrel "$@" </dev/null >/tmp/out 2>&1 &
+	"$vmm" "$@" </dev/null >/tmp/out 2>&1 &
 	pid=$!
 	wait_for /tmp/out "$pattern" "$count"
 	kill -TERM $pid
@@ -54,7 +54,7 @@ watch() {
 # Start, let during() do its part meanwhile, wait for the end.
 along() {
 	: >/tmp/out
-	timeout -s KILL "$limit" spandrel "$@" </dev/null >/tmp/out 2>&1 &
+	timeout -s KILL "$limit" "$vmm" "$@" </dev/null >/tmp/out 2>&1 &
 	pid=$!
 	during
 	wait $pid
@@ -79,6 +79,8 @@ class Case:
     prepare, during and after are shell: before it, while it runs, after it.
     watch=(PATTERN, COUNT) ends it by SIGTERM when so many lines are there.
     """
+
+    vmm = "spandrel"
 
     def __init__(self, name, words="info", kernel="/guest/kernel", cpus=1,
                  memory="256M", extra=(), status=0, expect=(), forbid=(),
@@ -105,7 +107,7 @@ class Case:
         elif self.during:
             verb = "along"
         lines = [f"echo '@@CASE {self.name}'", self.prepare,
-                 f"limit={self.limit}"]
+                 f"limit={self.limit} vmm={self.vmm}"]
         if self.during:
             lines += ["during() {", self.during, "}"]
         lines += [f"{verb} {shlex.join(self.arguments(tty))}", "status=$?",

@@ -18,7 +18,10 @@ class ElfError(Exception):
 
 
 def _read(path):
-    """(interpreter or None, [needed library])"""
+    """(interpreter or None, [needed library]); nothing of other files"""
+    with open(path, "rb") as file:
+        if file.read(4) != b"\x7fELF":
+            return None, []
     try:
         text = subprocess.run(["readelf", "-Wld", path], check=True, text=True,
                               stdout=subprocess.PIPE,
