@@ -293,7 +293,7 @@ struct qcow2 {
 	uint64_t under_bytes;
 	atomic_bool dirty, buried;
 	atomic_int failed;
-	_Atomic(struct qcow2_l1 *) l1;
+	struct qcow2_l1 *_Atomic l1;
 	struct qcow2_workers workers;
 
 	pthread_mutex_t lock; /* over all that follows */

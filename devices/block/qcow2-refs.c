@@ -243,12 +243,13 @@ static int grow_table(struct qcow2 *q, uint64_t index)
 	if (!rt)
 		return -ENOMEM;
 	q->rt = rt;
-	rb = realloc(q->rb, room * sizeof(*rb));
+	rb = realloc(q->rb, room * sizeof(struct qcow2_rb *));
 	if (!rb)
 		return -ENOMEM;
 	q->rb = rb;
 	memset(rt + q->rt_room, 0, (room - q->rt_room) * sizeof(*rt));
-	memset(rb + q->rt_room, 0, (room - q->rt_room) * sizeof(*rb));
+	memset(rb + q->rt_room, 0,
+	       (room - q->rt_room) * sizeof(struct qcow2_rb *));
 	q->rt_room = room;
 	return 0;
 }
@@ -468,7 +469,7 @@ static bool extents_add(struct qcow2_extents *e, uint64_t cluster, bool data)
 		last->count++;
 		return true;
 	}
-	if (e->count == e->room) {
+	if (!e->v || e->count == e->room) {
 		room = MAX(e->room * 2, 16);
 		v = realloc(e->v, room * sizeof(*v));
 		if (!v)
@@ -667,10 +668,13 @@ int qcow2_refs_init(struct qcow2 *q, struct diag *d)
 
 void qcow2_refs_release(struct qcow2 *q)
 {
+	struct qcow2_rb *rb = q->oldest, *newer;
 	struct qcow2_grave *g;
 
-	while (q->oldest)
-		forget(q, q->oldest);
+	for (; rb; rb = newer) {
+		newer = rb->newer;
+		forget(q, rb);
+	}
 	while ((g = q->grave)) {
 		q->grave = g->next;
 		free(g->extents.v);
