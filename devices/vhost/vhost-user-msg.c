@@ -330,7 +330,7 @@ int vu_send(int fd, const struct vu_header *header, const void *payload,
 
 	if (h.size_bytes)
 		memcpy(body, payload, h.size_bytes);
-	if (fd_count)
+	if (fds && fd_count)
 		attach_fds(&m, &control, fds, fd_count);
 	while (m.msg_iovlen && !err) {
 		ssize_t n = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);

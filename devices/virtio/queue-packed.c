@@ -205,7 +205,7 @@ static bool packed_signal(const struct virtq *q)
 	if (flags != EVENTS_AT || !q->has.event_idx)
 		return true;
 	event = ring_load(q->driver, EVENT_DESC);
-	index = event & (uint16_t)~EVENT_WRAP;
+	index = event & (EVENT_WRAP - 1);
 	if (index >= q->at.size)
 		return true;
 	return virtq_passed(
