@@ -557,7 +557,7 @@ static struct slow_reader run_slow_reader(void)
 	for (size_t i = 0; i < sizeof(big); i += 1000)
 		chardev_write(c, big + i, 1000);
 	chardev_free(c);
-	close(1);
+	dup2(2, 1); /* the end of the pipe */
 	pthread_join(t, NULL);
 	close(in);
 	close(r.fd);
