@@ -853,6 +853,7 @@ static int64_t verdict(void)
 	return got >= 20 ? (int64_t)get_le64(raw + 12) : 1;
 }
 
+/* Class (p): whatever a front end says. */
 START_TEST(hostile_front_end)
 {
 	const struct hostile *h = &hostile[_i / 2];
@@ -887,7 +888,8 @@ START_TEST(hostile_front_end)
 }
 END_TEST
 
-/* A ring that breaks the rules: err is signalled, the device serves on. */
+/* Class (p): a ring that breaks the rules: err is signalled, the device serves
+ * on. */
 START_TEST(hostile_ring)
 {
 	int broken = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -914,7 +916,7 @@ START_TEST(hostile_ring)
 }
 END_TEST
 
-/* ---- class (p): a hostile back end -------------------------------------- */
+/* ---- class (p) from the other side: a hostile back end ------------------ */
 
 /* What a back end may answer to the first question, and what we say. */
 static const struct bad_reply {

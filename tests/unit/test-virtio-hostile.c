@@ -8,7 +8,19 @@
  * available index jumps; (d) descriptors that change under the reader; (e) a
  * head that is in flight twice; (f) registers written after activation, resets
  * with requests in flight, queues enabled again; (m) drivers that keep a
- * device busy for ever. The other classes are not about rings.
+ * device busy for ever.
+ *
+ * The other classes are not about rings. Their tests are in the suites of what
+ * they attack, marked "Class (x)", and run on both formats where a driver
+ * takes part: (g) widths and alignment of register accesses: test-pci,
+ * test-virtio-transport; (h) the MSI-X table and pending bits: the same; (i)
+ * configuration space: the same; (j) formats that are guessed:
+ * test-virtio-blk; (k) what grows without bounds: test-virtio-transport (the
+ * log), -balloon, -devices; (l) snapshots that lie: test-pci,
+ * test-virtio-transport; (n) paths that change hands: test-virtio-blk; (o)
+ * requests of any size from the host: test-virtio-vsock; (p) vhost-user:
+ * test-vhost-user; (q) page numbers outside of RAM, (r) memory that was given
+ * away: test-virtio-balloon. tests/lint/layers finds a class without a test.
  */
 #include <check.h>
 #include <errno.h>

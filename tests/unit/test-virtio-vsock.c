@@ -434,6 +434,8 @@ static const struct {
 	{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0 },
 };
 
+/* Class (o): the line is all that a host program asks the device for; of any
+ * length and content. */
 START_TEST(host_greetings)
 {
 	int fd;
