@@ -23,6 +23,76 @@ int net_backend_open(struct net_backend **out, const struct net_config *c,
 	return tap_open(out, c, d);
 }
 
+/* ---- none ---------------------------------------------------------------- */
+
+static ssize_t none_recv(struct net_backend *b, unsigned pair,
+			 const struct iovec *iov, int count)
+{
+	(void)b;
+	(void)pair;
+	(void)iov;
+	(void)count;
+	return -EAGAIN;
+}
+
+static int none_send(struct net_backend *b, unsigned pair,
+		     const struct iovec *iov, int count)
+{
+	(void)b;
+	(void)pair;
+	(void)iov;
+	(void)count;
+	return 0;
+}
+
+static int none_set_offloads(struct net_backend *b, uint64_t offloads)
+{
+	(void)b;
+	(void)offloads;
+	return 0;
+}
+
+static int none_set_pairs(struct net_backend *b, unsigned pairs)
+{
+	(void)b;
+	(void)pairs;
+	return 0;
+}
+
+static void none_free(struct net_backend *b)
+{
+	net_backend_close(b);
+	free(b);
+}
+
+static const struct net_backend_ops none_ops = {
+	.recv = none_recv,
+	.send = none_send,
+	.set_offloads = none_set_offloads,
+	.set_pairs = none_set_pairs,
+	.free = none_free,
+};
+
+int net_backend_none(struct net_backend **out, const struct net_config *c,
+		     struct diag *d)
+{
+	struct net_backend *b = calloc(1, sizeof(*b));
+	int err;
+
+	if (!b)
+		return diag_fail(d, ENOMEM, "out of memory");
+	b->vhost = true;
+	err = net_backend_init(b, &none_ops, c->num_queues / 2, d);
+	if (err) {
+		free(b);
+		return err;
+	}
+	*out = b;
+	return 0;
+}
+
+/* ---- all of them --------------------------------------------------------- */
+
 void net_backend_free(struct net_backend *b)
 {
 	if (b)

@@ -100,6 +100,11 @@ struct net_backend {
 int net_backend_open(struct net_backend **out, const struct net_config *c,
 		     struct diag *d);
 
+/** net_backend_none - what stands for it in a machine that will never run: it
+ * opens nothing, and no packet comes or goes; 0 or -ENOMEM */
+int net_backend_none(struct net_backend **out, const struct net_config *c,
+		     struct diag *d);
+
 /** net_backend_free - accepts NULL */
 void net_backend_free(struct net_backend *b);
 

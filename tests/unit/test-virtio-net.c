@@ -772,6 +772,22 @@ START_TEST(rate_is_limited)
 }
 END_TEST
 
+/* A machine that only describes itself opens nothing: not what does not exist,
+ * and not what does. */
+START_TEST(described_only)
+{
+	fds[0] = 999999;
+	config.fd.count = 1;
+	config.vhost = _i;
+	bed_open(&bed, TRANSPORT_PCI, false);
+	bed.env.tables_only = true;
+	bed.item = &config;
+	dev = bed_add(&bed, "virtio-net");
+	device_free(dev);
+	bed_close(&bed);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("virtio-net");
@@ -802,6 +818,7 @@ int main(void)
 	tcase_add_loop_test(tc, queue_reset, 0, 4);
 	tcase_add_loop_test(tc, saved_and_loaded, 0, 4);
 	tcase_add_loop_test(tc, rate_is_limited, 0, 4);
+	tcase_add_loop_test(tc, described_only, 0, 2);
 	suite_add_tcase(suite, tc);
 	return suite_run(suite);
 }
