@@ -151,6 +151,7 @@ check:
 		"$(SRC)/tests/e2e/boot epyc $(X86)/spandrel" \
 		"$(SRC)/tests/e2e/boot arm $(ARM)/spandrel" \
 		"$(SRC)/tests/e2e/devices epyc $(X86)/spandrel" \
+		"$(SRC)/tests/e2e/devices arm $(ARM)/spandrel" \
 		"$(SRC)/tests/guests/run x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
 		"$(SRC)/tests/guests/run --emulated x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
 		"$(SRC)/tests/guests/run arm64 $(ARM)/spandrel $(test-payloads:%=$(ARM)/guests/%)" \
