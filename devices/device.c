@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* NOLINTNEXTLINE(readability-function-size): what a device is made of */
 int device_new(struct device **out, const struct device_class *cls,
 	       const char *id, const void *item, const struct device_env *env,
 	       const struct device_place *place, struct diag *d)

@@ -213,7 +213,7 @@ static int check_type(const struct disk_config *k, struct diag *d)
 		[DISK_VMDK] = "vmdk",
 	};
 
-	if (k->image_type >= DISK_VHD)
+	if (k->image_type >= DISK_VHD) {
 		return diag_fail(d, EINVAL,
 				 "--disk path=%s: image_type=%s is not "
 				 "supported: convert it, qemu-img convert -f "
@@ -223,6 +223,7 @@ static int check_type(const struct disk_config *k, struct diag *d)
 					 ? "vhd"
 					 : format[k->image_type],
 				 format[k->image_type]);
+	}
 	if (k->backing_files && k->image_type != DISK_QCOW2)
 		return diag_fail(d, EINVAL,
 				 "--disk path=%s: backing_files=on: works only "

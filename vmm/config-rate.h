@@ -13,12 +13,14 @@
 #include "vmm/token-bucket.h"
 
 /* One key of the limit at @path in struct @kind; 0 cannot be given. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): offsetof() takes names */
 #define RATE_KEY(kind, path, word, how, field, most, text)             \
 	{                                                              \
 		.name = (word), .type = (how),                         \
 		.offset = offsetof(struct kind, path.field), .min = 1, \
 		.max = (most), .optional = true, .doc = (text), SINCE  \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /** RATE_KEYS - the six keys of a rate limit for the item struct @kind */
 #define RATE_KEYS(kind) RATE_KEYS_AT(kind, rate)

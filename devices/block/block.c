@@ -152,16 +152,19 @@ static void wait_for_either(const struct block_queue *q)
 	poll(fd, ARRAY_SIZE(fd), -1);
 }
 
+static unsigned reap_jobs(struct block_queue *q)
+{
+	return q->b->format->reap ? q->b->format->reap(q) : 0;
+}
+
 /* Return: how many were delivered; may be 0 in spite of @wait. */
 static unsigned reap(struct block_queue *q, bool wait)
 {
-	unsigned n = 0;
+	unsigned n = reap_jobs(q);
 
-	if (q->b->format->reap)
-		n = q->b->format->reap(q);
 	if (!n && wait && q->jobs) {
 		wait_for_either(q);
-		n = q->b->format->reap(q);
+		n = reap_jobs(q);
 	}
 	return n + q->engine->reap(q, wait && !n && !q->jobs && q->in_flight);
 }

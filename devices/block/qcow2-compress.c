@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#define ZLIB_CONST /* input is const */
 #include <zlib.h>
 #include <zstd.h>
 
@@ -27,7 +28,7 @@ static int unpack_zlib(const uint8_t *in, size_t in_bytes, uint8_t *out,
 	memset(&z, 0, sizeof(z));
 	if (inflateInit2(&z, QEMU_WINDOW_BITS) != Z_OK)
 		return -ENOMEM;
-	z.next_in = (z_const Bytef *)(uintptr_t)in;
+	z.next_in = in;
 	z.avail_in = (uInt)in_bytes;
 	z.next_out = out;
 	z.avail_out = (uInt)out_bytes;

@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/base/check.h"
 #include "vmm/base/iov.h"
 
 #include "devices/block/qcow2-impl.h"
@@ -293,8 +294,8 @@ void qcow2_finish(struct qcow2_op *op)
 	fq->tail = &op->next;
 	/* Under the lock: who reaps this may be the last. It cannot fail: the
 	 * counter would have to reach 2^64 - 1. */
-	if (first && write(fq->source.fd, &one, sizeof(one)) < 0)
-		first = false;
+	if (first)
+		CHECK(write(fq->source.fd, &one, sizeof(one)) == sizeof(one));
 	pthread_mutex_unlock(&fq->lock);
 }
 

@@ -52,6 +52,7 @@ void qcow2_scratch_release(struct qcow2_scratch *s)
 
 /* ---- reading ----------------------------------------------------------- */
 
+/* NOLINTNEXTLINE(misc-no-recursion): QCOW2_BACKING_DEPTH_MAX at most */
 static int read_under(struct qcow2 *q, struct qcow2_scratch *s, uint64_t offset,
 		      uint8_t *buf, uint64_t len)
 {
@@ -116,6 +117,7 @@ static int read_packed(struct qcow2 *q, struct qcow2_scratch *s,
 	return err;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): QCOW2_BACKING_DEPTH_MAX at most */
 static int read_run(struct qcow2 *q, struct qcow2_scratch *s, uint64_t offset,
 		    uint8_t *buf, const struct qcow2_run *run)
 {
@@ -153,6 +155,7 @@ static int look_up(struct qcow2 *q, uint64_t offset, uint64_t len,
 	return err;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): QCOW2_BACKING_DEPTH_MAX at most */
 static int read_range(struct qcow2 *q, struct qcow2_scratch *s, uint64_t offset,
 		      uint8_t *buf, uint64_t len)
 {

@@ -101,6 +101,7 @@ static int open_tables(struct qcow2 *q, const struct block_options *opt,
 	return err;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): QCOW2_BACKING_DEPTH_MAX at most */
 static void release(struct qcow2 *q)
 {
 	qcow2_workers_stop(q);
@@ -119,8 +120,10 @@ int qcow2_new(struct qcow2 **out, struct block *b, struct block_file *file,
 	struct qcow2 *q = calloc(1, sizeof(*q));
 	int err;
 
-	if (!q)
-		return diag_fail(d, ENOMEM, "out of memory");
+	if (!q) {
+		diag_fail(d, ENOMEM, "out of memory");
+		return -ENOMEM;
+	}
 	q->what = file->what;
 	q->b = b;
 	q->file = file;
@@ -206,6 +209,7 @@ static void last_commit(struct qcow2 *q)
 	pthread_mutex_unlock(&q->lock);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): QCOW2_BACKING_DEPTH_MAX at most */
 void qcow2_free(struct qcow2 *q)
 {
 	if (!q)

@@ -18,7 +18,7 @@ static int raw_open(struct block *b, const struct block_options *opt,
 				 "%s: is empty: give it a size (truncate -s "
 				 "10G)",
 				 f->what);
-	if (size % f->logical_bytes)
+	if (size % f->logical_bytes) {
 		return diag_fail(d, EINVAL,
 				 "%s: its size of %llu bytes is not a multiple "
 				 "of %u%s",
@@ -27,6 +27,7 @@ static int raw_open(struct block *b, const struct block_options *opt,
 				 size % BLOCK_SECTOR_BYTES
 					 ? ": truncate -s %512 makes it one"
 					 : ", which direct=on needs here");
+	}
 	b->capacity = size;
 	return 0;
 }

@@ -76,6 +76,7 @@ static int receive_all(int fd, uint8_t *buf, size_t len)
  * One command: its number, @arg if @arg_bytes is 4, @fd if it is not -1; the
  * answer is a result, 0 if all is well, and @more bytes behind it.
  */
+/* NOLINTNEXTLINE(readability-function-size): a command has many parts */
 static int control(struct swtpm *t, uint32_t number, size_t arg_bytes,
 		   uint32_t arg, int fd, size_t more, struct diag *d)
 {

@@ -122,6 +122,7 @@ static int ask(struct vhost_frontend *vf, struct vu_msg *msg,
 {
 	int err;
 
+	*reply = (struct vu_msg){ .fd_count = 0 };
 	msg->header.flags = VU_VERSION;
 	err = exchange(vf, msg, reply, d);
 	return err ? failed(vf, err, msg->header.request, d) : 0;

@@ -443,7 +443,7 @@ static int pairs_new(struct net *net, struct diag *d)
 	unsigned count = net->backend->pair_count;
 	int err = 0;
 
-	net->pair = calloc(count, sizeof(net->pair[0]));
+	net->pair = calloc(count, sizeof(struct net_pair *));
 	if (!net->pair)
 		return diag_fail(d, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < count && !err; i++)

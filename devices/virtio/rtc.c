@@ -91,6 +91,7 @@ static enum rtc_status do_clock_cap(unsigned clock, uint8_t *body)
 }
 
 /* No flag: there are none. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): as the others have it */
 static enum rtc_status do_cross_cap(unsigned clock, uint8_t *body)
 {
 	(void)clock;
@@ -98,6 +99,7 @@ static enum rtc_status do_cross_cap(unsigned clock, uint8_t *body)
 	return RTC_OK;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): as the others have it */
 static enum rtc_status do_read_cross(unsigned clock, uint8_t *body)
 {
 	(void)clock;

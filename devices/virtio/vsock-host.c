@@ -184,7 +184,7 @@ static uint32_t parse_connect(char *line, size_t len)
 	line[len] = 0;
 	if (len && line[len - 1] == '\r')
 		line[len - 1] = 0;
-	if (strncasecmp(line, word, skip) || line[skip] < '0' ||
+	if (strncasecmp(line, word, skip) != 0 || line[skip] < '0' ||
 	    line[skip] > '9')
 		return VSOCK_PORT_ANY;
 	errno = 0;
@@ -290,8 +290,7 @@ static void conn_event(struct vsock *v, struct vsock_conn *c, uint32_t events)
 	case VSOCK_ORPHAN:
 		vsock_conn_ready(v, c, events);
 		break;
-	case VSOCK_REQUESTING:
-		break; /* looked at when it is open, even if it has left */
+	case VSOCK_REQUESTING: /* looked at when it is open, even if it left */
 	case VSOCK_FREE:
 	case VSOCK_DIALING:
 	case VSOCK_CLOSING:

@@ -197,13 +197,13 @@ static int ask_cpuid(int kvm_fd, struct x86_cpuid **out, struct diag *d)
 	return err;
 }
 
-int kvm_arch_cpuid(struct host_vm *base, struct x86_cpuid *out, struct diag *d)
+int kvm_arch_cpuid(struct host_vm *vm, struct x86_cpuid *out, struct diag *d)
 {
-	struct kvm_vm *vm = kvm_vm_of(base);
-	int err = vm->cpuid ? 0 : ask_cpuid(vm->kvm_fd, &vm->cpuid, d);
+	struct kvm_vm *kvm = kvm_vm_of(vm);
+	int err = kvm->cpuid ? 0 : ask_cpuid(kvm->kvm_fd, &kvm->cpuid, d);
 
 	if (!err)
-		*out = *vm->cpuid;
+		*out = *kvm->cpuid;
 	return err;
 }
 
