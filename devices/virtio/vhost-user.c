@@ -519,11 +519,11 @@ static int connect_first(struct remote *rm, struct diag *d)
 	}
 	if (fd >= 0)
 		return fd;
-	if (rm->listener.fd >= 0)
-		return diag_errno(d, -fd,
-				  "%s: no vhost-user back end has connected to "
-				  "socket=%s after %d s",
-				  rm->who, rm->socket, CONNECT_MS / 1000);
+	if (fd == -EAGAIN && rm->listener.fd >= 0)
+		return diag_fail(d, -fd,
+				 "%s: no vhost-user back end has connected to "
+				 "socket=%s after %d s",
+				 rm->who, rm->socket, CONNECT_MS / 1000);
 	return diag_errno(d, -fd,
 			  "%s: no vhost-user back end listens at socket=%s "
 			  "after %d s",
@@ -579,10 +579,13 @@ static int meet(struct remote *rm, struct diag *d)
 
 static int open_socket(struct remote *rm, enum vhost_mode mode, struct diag *d)
 {
+	char what[sizeof(rm->who) + 8];
+
+	snprintf(what, sizeof(what), "%s socket", rm->who);
 	rm->listener = UNIX_LISTENER_INIT;
 	if (mode == VHOST_SERVER && !rm->vd.dev.env->tables_only)
-		return unix_listen(&rm->listener, rm->who, rm->socket, 1, d);
-	return unix_address(&rm->addr, rm->who, rm->socket, d);
+		return unix_listen(&rm->listener, what, rm->socket, 1, d);
+	return unix_address(&rm->addr, what, rm->socket, d);
 }
 
 static int remote_realize(struct remote *rm, enum vhost_mode mode,

@@ -671,7 +671,35 @@ START_TEST(nobody_connects)
 	ck_assert_msg(strstr(text, "--net _net0: no vhost-user back end has "
 				   "connected to socket=/tmp/test-vu-") != NULL,
 		      "%s", text);
+	ck_assert_str_eq(text + strlen(text) - 10, " after 5 s");
 	ck_assert_int_lt(access(path, F_OK), 0);
+	bed_close(&bed);
+}
+END_TEST
+
+/* unix(7): sun_path has 108 bytes. */
+START_TEST(path_too_long)
+{
+	char socket[110] = "";
+	const struct net_config n = {
+		.vhost_user = true,
+		.socket = socket,
+		.num_queues = 2,
+		.queue_size = SIZE,
+		.vhost_mode = _i ? VHOST_SERVER : VHOST_CLIENT,
+	};
+	struct diag d = DIAG_INIT;
+	char text[1024], want[256];
+
+	memset(socket, 'a', 108);
+	bed_shared(0);
+	ck_assert_int_lt(device_new(&dev, device_class_find("vhost-user-net"),
+				    "_net0", &n, &bed.env, NULL, &d),
+			 0);
+	diag_format(&d, text, sizeof(text));
+	snprintf(want, sizeof(want),
+		 "--net _net0 socket=%s: longer than 107 bytes", socket);
+	ck_assert_msg(strstr(text, want) != NULL, "%s", text);
 	bed_close(&bed);
 }
 END_TEST
@@ -755,6 +783,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, served_card, 0, 2);
 	tcase_add_loop_test(t, served_pairs, 0, 2);
 	tcase_add_test(t, nobody_connects);
+	tcase_add_loop_test(t, path_too_long, 0, 2);
 	tcase_add_test(t, nobody_listens);
 	tcase_add_test(t, never_answers);
 	tcase_add_test(t, too_few_queues);
