@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: tests of a virtio console with several ports, both transports
+ * DOC: tests of a virtio console with several ports, both transports and ring
+ * formats
  *
  * The loop index chooses the transport. Ports 1 and 2 beside the console; the
  * first port's tests are in test-virtio-devices.c.
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "devices/virtio/console-impl.h"
+#include "tests/unit/formats.h"
 #include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
@@ -91,7 +93,7 @@ static void run(uint64_t features)
 {
 	if (!drv.mmio)
 		drv_msix(&drv, QUEUES + 1);
-	ck_assert_uint_eq(drv_negotiate(&drv, V1 | features), 11);
+	ck_assert_uint_eq(drv_negotiate(&drv, V1 | format | features), 11);
 	for (unsigned q = 0; q < QUEUES; q++)
 		drv_queue(&drv, q, SIZE, RING(q));
 	drv_go(&drv);
@@ -469,13 +471,11 @@ START_TEST(state_is_checked)
 }
 END_TEST
 
-int main(void)
+static TCase *port_case(bool packed)
 {
-	Suite *suite = suite_create("virtio-console");
-	TCase *tc = tcase_create("ports");
+	TCase *tc = FORMAT_CASE("ports", packed);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, offers_its_ports, 0, 2);
 	tcase_add_loop_test(tc, introduces_its_ports, 0, 2);
 	tcase_add_test(tc, no_console);
@@ -487,6 +487,14 @@ int main(void)
 	tcase_add_loop_test(tc, resize, 0, 2);
 	tcase_add_loop_test(tc, state_continues, 0, 2);
 	tcase_add_loop_test(tc, state_is_checked, 0, 2);
-	suite_add_tcase(suite, tc);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("virtio-console");
+
+	for (int packed = 0; packed < 2; packed++)
+		suite_add_tcase(suite, port_case(packed));
 	return suite_run(suite);
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DOC: tests of virtio-rng and virtio-console, over both transports */
+/*
+ * DOC: tests of virtio-rng and virtio-console, over both transports, on both
+ * ring formats
+ */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "tests/unit/formats.h"
 #include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
@@ -58,7 +62,7 @@ static void run(unsigned queues)
 {
 	if (!drv.mmio)
 		drv_msix(&drv, queues + 1);
-	ck_assert_uint_eq(drv_negotiate(&drv, V1), 11);
+	ck_assert_uint_eq(drv_negotiate(&drv, V1 | format), 11);
 	for (unsigned q = 0; q < queues; q++)
 		drv_queue(&drv, q, 64, q ? RING1 : RING0);
 	drv_go(&drv);
@@ -322,6 +326,7 @@ static void ck_file(const char *want)
 
 START_TEST(console_writes)
 {
+	const struct vbuf buf[] = { { DATA, 7, 0 }, { DATA + 100, 6, 0 } };
 	uint32_t head, len;
 
 	console_file();
@@ -329,9 +334,7 @@ START_TEST(console_writes)
 	run(2);
 	ram_write(&bed.ram, GPA(DATA), "hello, ", 7);
 	ram_write(&bed.ram, GPA(DATA + 100), "world\n", 6);
-	desc_put(&bed, RING1, 0, DATA, 7, D_NEXT, 1);
-	desc_put(&bed, RING1, 1, DATA + 100, 6, 0, 0);
-	drv_offer(&drv, 1, 0);
+	drv_chain(&drv, 1, buf, 2);
 	drv_kick(&drv, 1);
 	bed_run(&bed, 2);
 	ck_assert(drv_take(&drv, 1, &head, &len));
@@ -362,15 +365,15 @@ END_TEST
 /* Class (k): one request cannot print without end. */
 START_TEST(console_output_is_bounded)
 {
+	struct vbuf buf[60];
 	uint32_t head, len;
 
 	console_file();
 	begin(_i, "virtio-console");
 	run(2);
-	for (unsigned i = 0; i < 60; i++)
-		desc_put(&bed, RING1, i, BED_RAM_B + 0x8000, 0xf0000,
-			 i < 59 ? D_NEXT : 0, (uint16_t)(i + 1));
-	drv_offer(&drv, 1, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(buf); i++)
+		buf[i] = (struct vbuf){ BED_RAM_B + 0x8000, 0xf0000, 0 };
+	drv_chain(&drv, 1, buf, ARRAY_SIZE(buf));
 	drv_kick(&drv, 1);
 	bed_run(&bed, 2);
 	ck_assert(drv_take(&drv, 1, &head, &len));
@@ -511,7 +514,7 @@ START_TEST(console_resize)
 	begin_pty(_i % 2);
 	if (!drv.mmio)
 		drv_msix(&drv, 3);
-	ck_assert_uint_eq(drv_negotiate(&drv, V1 | knows), 11);
+	ck_assert_uint_eq(drv_negotiate(&drv, V1 | format | knows), 11);
 	drv_queue(&drv, 0, 64, RING0);
 	drv_queue(&drv, 1, 64, RING1);
 	drv_go(&drv);
@@ -541,7 +544,7 @@ START_TEST(console_broken_input_queue)
 {
 	begin_pty(_i);
 	run(2);
-	drv_offer(&drv, 0, 1000);
+	vring_offer1(&drv.vq[0], 1000, DATA, 1, D_WRITE);
 	type("x");
 	drv_kick(&drv, 0);
 	bed_run(&bed, 8);
@@ -603,19 +606,11 @@ END_TEST
 
 /* ---- runner ------------------------------------------------------------ */
 
-static TCase *file_case(const char *name)
+static TCase *rng_case(bool packed)
 {
-	TCase *tc = tcase_create(name);
+	TCase *tc = FORMAT_CASE("entropy", packed);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
-	return tc;
-}
-
-static TCase *rng_case(void)
-{
-	TCase *tc = file_case("entropy");
-
 	tcase_add_loop_test(tc, rng_fills, 0, 2);
 	tcase_add_loop_test(tc, rng_request_is_cut, 0, 2);
 	tcase_add_loop_test(tc, rng_readable_only, 0, 2);
@@ -627,10 +622,11 @@ static TCase *rng_case(void)
 	return tc;
 }
 
-static TCase *console_case(void)
+static TCase *console_case(bool packed)
 {
-	TCase *tc = file_case("console");
+	TCase *tc = FORMAT_CASE("console", packed);
 
+	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, console_writes, 0, 2);
 	tcase_add_loop_test(tc, console_ignores_writable_output, 0, 2);
 	tcase_add_loop_test(tc, console_output_is_bounded, 0, 2);
@@ -645,14 +641,23 @@ static TCase *console_case(void)
 	return tc;
 }
 
+static TCase *state_case(bool packed)
+{
+	TCase *tc = FORMAT_CASE("state", packed);
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, state_round_trip, 0, 4);
+	return tc;
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("virtio-devices");
-	TCase *state = file_case("state");
 
-	tcase_add_loop_test(state, state_round_trip, 0, 4);
-	suite_add_tcase(suite, rng_case());
-	suite_add_tcase(suite, console_case());
-	suite_add_tcase(suite, state);
+	for (int packed = 0; packed < 2; packed++) {
+		suite_add_tcase(suite, rng_case(packed));
+		suite_add_tcase(suite, console_case(packed));
+		suite_add_tcase(suite, state_case(packed));
+	}
 	return suite_run(suite);
 }
