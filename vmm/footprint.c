@@ -34,6 +34,7 @@ static int drop_segments(struct dl_phdr_info *info, size_t size, void *opaque)
 
 		start &= -page;
 		if (ph->p_type == PT_LOAD && !(ph->p_flags & PF_W))
+			/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 			madvise((void *)start, end - start, MADV_DONTNEED);
 	}
 	return 1; /* the program; no library is of interest */
