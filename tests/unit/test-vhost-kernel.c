@@ -15,20 +15,20 @@
 #include "devices/net/net.h"
 #include "devices/virtio/vsock.h"
 #include "fake-vhost.h"
+#include "tests/unit/driver-wait.h"
 #include "tests/unit/suite.h"
-#include "virtio-driver.h"
 
-#define PATIENCE_MS 5000
-#define QUEUE_SIZE  64
-#define DATA	    BED_RAM_B
-#define SPARE	    (DATA + 0x90000)
-#define RING(q)	    (BED_RAM_A + (q)*0x8000ULL)
-#define V1	    (VIRTIO_F_VERSION_1 | VIRTIO_F_RING_RESET)
-#define MRG	    (1ULL << 15)
-#define CTRL	    (1ULL << 17)
-#define MQ	    (1ULL << 22)
-#define CTRL_MAC    (1ULL << 23)
-#define HDR	    NET_HDR_BYTES
+#define TAKE_MS	   5000
+#define QUEUE_SIZE 64
+#define DATA	   BED_RAM_B
+#define SPARE	   (DATA + 0x90000)
+#define RING(q)	   (BED_RAM_A + (q)*0x8000ULL)
+#define V1	   (VIRTIO_F_VERSION_1 | VIRTIO_F_RING_RESET)
+#define MRG	   (1ULL << 15)
+#define CTRL	   (1ULL << 17)
+#define MQ	   (1ULL << 22)
+#define CTRL_MAC   (1ULL << 23)
+#define HDR	   NET_HDR_BYTES
 
 static struct bed bed;
 static struct device *dev;
@@ -164,41 +164,17 @@ static void run(uint64_t features, unsigned queues)
 
 static void nap(void)
 {
-	const struct timespec ms = { .tv_nsec = 1000000 };
-
-	bed_run(&bed, 1);
-	nanosleep(&ms, NULL);
+	drv_nap(&drv);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-/* The next used element of @q; fails when there is none in time. */
 static uint32_t take(unsigned q)
 {
-	uint64_t give_up = now_ms() + PATIENCE_MS;
-	uint32_t head, len;
-
-	while (!drv_take(&drv, q, &head, &len)) {
-		ck_assert_msg(now_ms() < give_up, "queue %u: nothing", q);
-		nap();
-	}
-	return len;
+	return drv_await(&drv, q, TAKE_MS);
 }
 
-/* Nothing is used for a while. */
 static void nothing(unsigned q)
 {
-	uint16_t before = drv_used_idx(&drv, q);
-
-	for (unsigned i = 0; i < 20; i++)
-		nap();
-	ck_assert_uint_eq(drv_used_idx(&drv, q), before);
+	drv_unused(&drv, q);
 }
 
 static void offer(unsigned q, unsigned count)

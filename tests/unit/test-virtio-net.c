@@ -15,9 +15,8 @@
 #include "vmm/net-addr.h"
 
 #include "devices/net/net.h"
-#include "tests/unit/patience.h"
+#include "tests/unit/driver-wait.h"
 #include "tests/unit/suite.h"
-#include "virtio-driver.h"
 
 #define QUEUE_SIZE 64
 #define DATA	   BED_RAM_B
@@ -98,34 +97,17 @@ static void run(int how, uint64_t features, unsigned queues)
 
 static void nap(void)
 {
-	const struct timespec ms = { .tv_nsec = 1000000 };
-
-	bed_run(&bed, 1);
-	nanosleep(&ms, NULL);
+	drv_nap(&drv);
 }
 
-/* The next used element of @q; fails when there is none in time. */
 static uint32_t take(unsigned q)
 {
-	uint64_t from = patience_ns();
-	uint32_t head, len;
-
-	while (!drv_take(&drv, q, &head, &len)) {
-		ck_assert_msg(ms_since(from) < PATIENCE_MS, "queue %u: nothing",
-			      q);
-		nap();
-	}
-	return len;
+	return drv_await(&drv, q, PATIENCE_MS);
 }
 
-/* Nothing is used for a while. */
 static void nothing(unsigned q)
 {
-	uint16_t before = drv_used_idx(&drv, q);
-
-	for (unsigned i = 0; i < 20; i++)
-		nap();
-	ck_assert_uint_eq(drv_used_idx(&drv, q), before);
+	drv_unused(&drv, q);
 }
 
 static void fill(uint8_t *packet, size_t len, uint8_t seed)
