@@ -24,16 +24,17 @@ def say(text):
     print(f"  IMAGE   {text}", file=sys.stderr)
 
 
-def fetch(folder):
-    """Unpack libblkio and what it needs below FOLDER/root."""
+def unpack(folder, packages, tree, wanted=lambda deb: True):
+    """Unpack PACKAGES and what they need, as far as WANTED, below FOLDER/TREE;
+    from the first suite that has them all."""
     trouble = None
     for suite in SUITES:
         try:
             apt = debian.Apt(f"{folder}/apt", DEBIAN_ARCH[os.uname().machine],
                              suite, say)
             apt.update()
-            for deb in apt.download_all(["libblkio1", "libblkio-dev"]):
-                debian.unpack(deb, f"{folder}/root")
+            for deb in filter(wanted, apt.download_all(packages)):
+                debian.unpack(deb, f"{folder}/{tree}")
             return
         except debian.DebianError as error:
             trouble = error
@@ -48,7 +49,7 @@ def client(out):
     with open(f"{folder}/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not glob.glob(f"{folder}/root/usr/include/blkio.h"):
-            fetch(folder)
+            unpack(folder, ["libblkio1", "libblkio-dev"], "root")
         libraries = os.path.dirname(
             glob.glob(f"{folder}/root/usr/lib/*/libblkio.so")[0])
         if not os.path.exists(program) or \

@@ -11,30 +11,17 @@ import glob
 import os
 import subprocess
 
-from blkio import DEBIAN_ARCH, SUITES, debian, say
+from blkio import unpack
 
 PLUGINS = ("librte_bus_vdev", "librte_mempool_ring", "librte_net_virtio")
 MEMORY_MIB = 256
 EXIT_S = 20
 
 
-def fetch(folder):
-    """Unpack testpmd and the libraries that it needs below FOLDER/dpdk."""
-    trouble = None
-    for suite in SUITES:
-        try:
-            apt = debian.Apt(f"{folder}/apt", DEBIAN_ARCH[os.uname().machine],
-                             suite, say)
-            apt.update()
-            for deb in apt.download_all(["dpdk-dev"]):
-                name = os.path.basename(deb).split("_")[0]
-                if name == "dpdk-dev" or not name.endswith("-dev"):
-                    debian.unpack(deb, f"{folder}/dpdk")
-            open(f"{folder}/dpdk/complete", "w").close()
-            return
-        except debian.DebianError as error:
-            trouble = error
-    raise trouble
+def needed(deb):
+    """dpdk-dev has testpmd; the headers of others are not needed."""
+    name = os.path.basename(deb).split("_")[0]
+    return name == "dpdk-dev" or not name.endswith("-dev")
 
 
 def command(out):
@@ -44,7 +31,8 @@ def command(out):
     with open(f"{folder}/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(f"{folder}/dpdk/complete"):
-            fetch(folder)
+            unpack(folder, ["dpdk-dev"], "dpdk", needed)
+            open(f"{folder}/dpdk/complete", "w").close()
     plugins = glob.glob(f"{folder}/dpdk/usr/lib/*/dpdk/pmds-*")[0]
     libraries = os.path.dirname(os.path.dirname(plugins))
     loader = glob.glob(f"{libraries}/ld-linux-*.so.*")[0]
