@@ -250,13 +250,9 @@ static int check_queues(const struct disk_config *k, struct diag *d)
 	return 0;
 }
 
-/* A key of ours that is not at its default; NULL: there is none. */
-static const char *image_key(const struct disk_config *k)
+static int check_image_keys(const struct disk_config *k, struct diag *d)
 {
-	const struct {
-		bool given;
-		const char *key;
-	} keys[] = {
+	const struct given_key keys[] = {
 		{ k->path, "path" },
 		{ k->image_type != DISK_UNTYPED, "image_type" },
 		{ k->readonly, "readonly" },
@@ -272,24 +268,16 @@ static const char *image_key(const struct disk_config *k)
 		{ k->disable_io_uring, "_disable_io_uring" },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (keys[i].given)
-			return keys[i].key;
-	return NULL;
+	return check_own_keys("--disk", keys, ARRAY_SIZE(keys), d);
 }
 
 static int check_remote(const struct vm_config *c, const struct disk_config *k,
 			struct diag *d)
 {
-	const char *key = image_key(k);
-	int err;
+	int err = check_image_keys(k, d);
 
-	if (key)
-		return diag_fail(d, EINVAL,
-				 "--disk vhost_user=on: %s= is up to the back "
-				 "end: give it there, not here",
-				 key);
-	err = check_queues(k, d);
+	if (!err)
+		err = check_queues(k, d);
 	return err ? err
 		   : check_socket(c, "--disk", k->vhost_user, k->socket, d);
 }

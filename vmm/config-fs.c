@@ -65,6 +65,18 @@ int check_vhost_user(const struct vm_config *c, const char *who,
 			 who);
 }
 
+int check_own_keys(const char *who, const struct given_key *own, size_t count,
+		   struct diag *d)
+{
+	for (size_t i = 0; i < count; i++)
+		if (own[i].given)
+			return diag_fail(d, EINVAL,
+					 "%s vhost_user=on: %s= is up to the "
+					 "back end: give it there, not here",
+					 who, own[i].key);
+	return 0;
+}
+
 int check_socket(const struct vm_config *c, const char *who, bool vhost_user,
 		 const char *socket, struct diag *d)
 {

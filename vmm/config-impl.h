@@ -101,6 +101,17 @@ extern const struct schema_option fs_option, generic_vhost_user_option;
 int check_fs(const struct vm_config *c, struct diag *d);
 int check_generic_vhost_user(const struct vm_config *c, struct diag *d);
 
+/** struct given_key - @key of an item is not at its default */
+struct given_key {
+	bool given;
+	const char *key;
+};
+
+/** check_own_keys - a device of a back end has none of @own, which are about
+ * what that has; 0 or -EINVAL */
+int check_own_keys(const char *who, const struct given_key *own, size_t count,
+		   struct diag *d);
+
 /** check_socket - @socket without @vhost_user is refused, else
  * check_vhost_user() */
 int check_socket(const struct vm_config *c, const char *who, bool vhost_user,

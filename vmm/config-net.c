@@ -222,13 +222,9 @@ static int check_queues(const struct net_config *n, struct diag *d)
 	return 0;
 }
 
-/* A key of ours that was given; NULL: there is none. */
-static const char *tap_key(const struct net_config *n)
+static int check_tap_keys(const struct net_config *n, struct diag *d)
 {
-	const struct {
-		bool given;
-		const char *key;
-	} keys[] = {
+	const struct given_key keys[] = {
 		{ n->tap, "tap" },
 		{ n->fd.count, "fd" },
 		{ n->ip, "ip" },
@@ -239,23 +235,17 @@ static const char *tap_key(const struct net_config *n)
 		{ n->rate.ops.size, "ops_size" },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (keys[i].given)
-			return keys[i].key;
-	return NULL;
+	return check_own_keys("--net", keys, ARRAY_SIZE(keys), d);
 }
 
 /* Several pairs need a control queue, which no back end has. */
 static int check_remote(const struct vm_config *c, const struct net_config *n,
 			struct diag *d)
 {
-	const char *key = n->vhost_user ? tap_key(n) : NULL;
+	int err = n->vhost_user ? check_tap_keys(n, d) : 0;
 
-	if (key)
-		return diag_fail(d, EINVAL,
-				 "--net vhost_user=on: %s= is up to the back "
-				 "end: give it there, not here",
-				 key);
+	if (err)
+		return err;
 	if (n->vhost_user && n->num_queues > 2)
 		return diag_fail(d, EINVAL,
 				 "--net vhost_user=on num_queues=%u: more than "
