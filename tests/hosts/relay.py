@@ -87,7 +87,7 @@ class Relay:
         self.console = console
         self.status = status
         self.say = say
-        self.start_s = time.monotonic()
+        self.start_s = self.heard_s = time.monotonic()
         self.ready_s = None
         self.result = None      # COMMAND's exit status
         self.status_text = b""
@@ -118,6 +118,7 @@ class Relay:
         return data
 
     def _console(self):
+        self.heard_s = time.monotonic()
         data = self._read(self.console)
         if self.line_ends:
             data = self.line_ends.filter(data)
@@ -130,6 +131,7 @@ class Relay:
             data = data[os.write(self.console, data):]
 
     def _status(self):
+        self.heard_s = time.monotonic()
         self.status_text += self._read(self.status)
         while b"\n" in self.status_text:
             line, _, self.status_text = self.status_text.partition(b"\n")
@@ -174,16 +176,27 @@ class Relay:
             key.data()
         return True
 
-    def run(self, timeout_s, interactive):
+    def _wait_within(self, timeout_s, silence_s):
+        """Handle what happens next; raises HostError when it is too late."""
+        limits = []
+        if timeout_s is not None:
+            limits.append((self.start_s + timeout_s,
+                           f"not done after {timeout_s:.0f} s, stopped; "
+                           "--timeout gives it longer"))
+        if silence_s is not None:
+            limits.append((self.heard_s + silence_s,
+                           f"said nothing for {silence_s:.0f} s, stopped; "
+                           "--silence gives it longer"))
+        until_s, text = min(limits, default=(None, ""))
+        if not self._wait(until_s):
+            raise HostError(text, STATUS_TIMEOUT)
+
+    def run(self, timeout_s, silence_s, interactive):
         """COMMAND's exit status. Raises HostError when there is none."""
-        until_s = None if timeout_s is None else self.start_s + timeout_s
         if interactive:
             self._watch(0, self._keys)
         with raw_terminal(interactive):
             while self.result is None:
-                if not self._wait(until_s):
-                    raise HostError(f"not done after {timeout_s:.0f} s, "
-                                    "stopped; --timeout gives it longer",
-                                    STATUS_TIMEOUT)
+                self._wait_within(timeout_s, silence_s)
             self._drain()
         return self.result

@@ -158,7 +158,7 @@ class Xeon:
             tty.setraw(far)
             lines.append((near, far, os.ttyname(far)))
         self._write_bochsrc(setup, lines[0][2], lines[1][2],
-                            self._make_cd(setup))
+                            self._make_cd(setup), log.name)
         with open(f"{setup.work}/debugger", "w") as file:
             file.write("c\n")   # Debian's Bochs stops in its debugger first
         screen = lines[2]
@@ -196,7 +196,7 @@ class Xeon:
         return iso
 
     @staticmethod
-    def _write_bochsrc(setup, console, status, iso):
+    def _write_bochsrc(setup, console, status, iso, log):
         memory = setup.memory_bytes >> 20
         time0 = ICOUNT_EPOCH_S if setup.icount else "utc"
         with open(f"{setup.work}/bochsrc", "w") as file:
@@ -212,7 +212,7 @@ clock: sync=none, time0={time0}
 com1: enabled=1, mode=term, dev={console}
 com2: enabled=1, mode=term, dev={status}
 sound: driver=dummy
-log: {setup.work}/bochs.log
+log: {log}
 panic: action=report
 error: action=ignore
 info: action=ignore
