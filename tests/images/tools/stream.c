@@ -40,7 +40,7 @@
 #define LINE_BYTES   64
 #define CONNECTS_MAX 1024
 #define QUIET_MS     60000 /* nothing moved for so long: give up */
-#define START_TRIES  100   /* the server may not listen yet: 10 s */
+#define START_TRIES  1000  /* the server may not listen yet: 100 s */
 
 __attribute__((format(printf, 1, 2))) static _Noreturn void
 fail(const char *format, ...)
