@@ -15,7 +15,8 @@
  *	host_config    facts that the hypervisor wants before commit()
  *	               (RAM mapped, VM committed, see vmm/machine-run.c)
  *	irqchip_reset  (and all devices)
- *	load           kernel, initramfs, command line, tables into RAM
+ *	load           firmware or kernel, initramfs, command line, tables
+ *	               into RAM
  *	vcpu_reset     each vCPU: CPU model and start state
  * A reset of the machine repeats from host_config with the same platform.
  * `spandrel tables` stops after devices and calls tables.
@@ -51,13 +52,16 @@ struct arch_device {
 
 /**
  * struct arch_payload - the files to boot, opened and held by the machine
- * @kernel_fd: regular file; @initramfs_fd: regular file or -1
+ * @firmware_fd: regular file, read only if there is a @firmware_name
+ * @kernel_fd: regular file; -1 if there is firmware
+ * @initramfs_fd: regular file or -1
+ * @firmware_name: for messages; NULL: the kernel is booted without firmware
  * @kernel_name, @initramfs_name: for messages
  * @cmdline: command line, never NULL
  */
 struct arch_payload {
-	int kernel_fd, initramfs_fd;
-	const char *kernel_name, *initramfs_name;
+	int firmware_fd, kernel_fd, initramfs_fd;
+	const char *firmware_name, *kernel_name, *initramfs_name;
 	const char *cmdline;
 };
 
@@ -157,11 +161,12 @@ struct arch {
 		      struct diag *d);
 
 	/**
-	 * @load: recognise the kernel by content, put kernel, initramfs,
-	 * command line and tables into RAM
+	 * @load: recognise the firmware or the kernel by content, put it,
+	 * initramfs, command line and tables into RAM
 	 *
-	 * Return: 0 and @boot, or -ENOEXEC (not a kernel for this
-	 * architecture), -EINVAL (malformed), -E2BIG (does not fit), -EIO.
+	 * Return: 0 and @boot, or -ENOEXEC (not firmware or not a kernel for
+	 * this architecture), -EINVAL (malformed), -E2BIG (does not fit), -EIO,
+	 * -ENOTSUP (no firmware on this architecture).
 	 */
 	int (*load)(struct arch_boot *boot, struct guest_ram *ram,
 		    const struct platform *p, const struct arch_payload *load,

@@ -22,13 +22,14 @@
 /* Cloud Hypervisor's options that are known but not there yet. */
 static const char later_options[] =
 	"api-socket dbus-object-path dbus-service-name dbus-system-bus device "
-	"event-monitor firmware fw-cfg-config gdb host-data igvm ivshmem "
+	"event-monitor fw-cfg-config gdb host-data igvm ivshmem "
 	"landlock landlock-rules log-format memory-zone no-shutdown numa "
 	"pci-segment pvmemcontrol restore seccomp user-device vdpa";
 
 const struct cli_verb_doc cli_verbs[CLI_VERBS] = {
-	{ CLI_BOOT, NULL, "--kernel FILE [OPTION]...",
-	  "Boot a Linux kernel in a virtual machine." },
+	{ CLI_BOOT, NULL, "--kernel FILE|--firmware FILE [OPTION]...",
+	  "Boot a Linux kernel, or firmware and what is on a disk, in a "
+	  "virtual machine." },
 	{ CLI_TABLES, "tables", "tables --out DIR [--arch ARCH] [OPTION]...",
 	  "Write the firmware tables (ACPI or device tree) that this machine "
 	  "would get into files, without running it." },
@@ -402,10 +403,11 @@ static int check_machine(struct cli *cli, const char *arch, struct diag *d)
 {
 	int ret;
 
-	if (cli->verb == CLI_BOOT && !cli->config.kernel)
+	if (cli->verb == CLI_BOOT && !cli->config.kernel &&
+	    !cli->config.firmware)
 		return diag_fail(d, EINVAL,
-				 "--kernel is missing: there is nothing to "
-				 "boot; see spandrel --help");
+				 "--kernel or --firmware is missing: there is "
+				 "nothing to boot; see spandrel --help");
 	if (cli->verb == CLI_TABLES && !cli->out)
 		return diag_fail(d, EINVAL,
 				 "--out is missing: which directory shall the "

@@ -70,6 +70,10 @@ static const struct schema_choice hypervisor_words[] = {
 
 /* ---- keys ----------------------------------------------------------------*/
 
+static const struct schema_key firmware_keys[] = {
+	{ .type = SCHEMA_PATH, .offset = AT(firmware), SINCE },
+};
+
 static const struct schema_key kernel_keys[] = {
 	{ .type = SCHEMA_PATH, .offset = AT(kernel), SINCE },
 };
@@ -355,6 +359,15 @@ static const struct schema_key verbose_keys[] = {
 
 /* ---- options -------------------------------------------------------------*/
 
+static const struct schema_option firmware_option = {
+	.name = "firmware",
+	.group = "What to boot",
+	KEYS(firmware_keys),
+	.doc = "firmware that loads a system from a disk, instead of --kernel; "
+	       "x86_64: CLOUDHV.fd, or another ELF file with a PVH entry",
+	MACHINE,
+};
+
 static const struct schema_option kernel_option = {
 	.name = "kernel",
 	.group = "What to boot",
@@ -511,32 +524,15 @@ static const struct schema_option verbose_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&kernel_option,
-	&initramfs_option,
-	&cmdline_option,
-	&cpus_option,
-	&memory_option,
-	&serial_option,
-	&console_option,
-	&console_port_option,
-	&debug_console_option,
-	&disk_option,
-	&rate_group_option,
-	&rng_option,
-	&balloon_option,
-	&pmem_option,
-	&rtc_option,
-	&watchdog_option,
-	&tpm_option,
-	&pvpanic_option,
-	&net_option,
-	&platform_option,
-	&hypervisor_option,
-	&log_file_option,
-	&verbose_option,
-	&vsock_option,
-	&fs_option,
-	&generic_vhost_user_option,
+	&firmware_option,      &kernel_option,	 &initramfs_option,
+	&cmdline_option,       &cpus_option,	 &memory_option,
+	&serial_option,	       &console_option,	 &console_port_option,
+	&debug_console_option, &disk_option,	 &rate_group_option,
+	&rng_option,	       &balloon_option,	 &pmem_option,
+	&rtc_option,	       &watchdog_option, &tpm_option,
+	&pvpanic_option,       &net_option,	 &platform_option,
+	&hypervisor_option,    &log_file_option, &verbose_option,
+	&vsock_option,	       &fs_option,	 &generic_vhost_user_option,
 };
 
 const struct schema vm_config_schema = {
@@ -788,6 +784,23 @@ static int check_tpm(const struct vm_config *c, struct diag *d)
 			 "--tpm: needs socket=, the control socket of swtpm");
 }
 
+/* Firmware loads what it boots from a disk. */
+static int check_payload(const struct vm_config *c, struct diag *d)
+{
+	const char *other = c->kernel	   ? "--kernel"
+			    : c->initramfs ? "--initramfs"
+			    : c->cmdline   ? "--cmdline"
+					   : NULL;
+
+	if (!c->firmware || !other)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "--firmware and %s: give one of the two; firmware "
+			 "finds the kernel, its initramfs and command line on "
+			 "a --disk",
+			 other);
+}
+
 static int check_rng(const struct vm_config *c, struct diag *d)
 {
 	return rate_config_check(&c->rng.rate, "--rng", d);
@@ -795,12 +808,19 @@ static int check_rng(const struct vm_config *c, struct diag *d)
 
 /* In this order: the first that refuses has its say. */
 static int (*const checks[])(const struct vm_config *c, struct diag *d) = {
-	check_cpus,  check_memory,
-	check_ports, check_tpm,
-	check_rng,   check_balloon,
-	check_pmem,  check_vsock,
-	check_fs,    check_generic_vhost_user,
-	check_ids,   check_nets,
+	check_payload,
+	check_cpus,
+	check_memory,
+	check_ports,
+	check_tpm,
+	check_rng,
+	check_balloon,
+	check_pmem,
+	check_vsock,
+	check_fs,
+	check_generic_vhost_user,
+	check_ids,
+	check_nets,
 	check_disks,
 };
 

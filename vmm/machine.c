@@ -392,6 +392,7 @@ int machine_new(struct machine **out, const struct vm_config *cfg,
 	m->arch = arch;
 	m->host = host;
 	m->caps = *caps;
+	m->payload.firmware_fd = -1;
 	m->payload.kernel_fd = m->payload.initramfs_fd = -1;
 	m->wake.fd = -1;
 	pthread_mutex_init(&m->why_lock, NULL);

@@ -50,18 +50,24 @@ int payload_open(struct arch_payload *out, const struct vm_config *cfg,
 		 struct diag *d)
 {
 	struct arch_payload p = {
+		.firmware_fd = -1,
 		.kernel_fd = -1,
 		.initramfs_fd = -1,
+		.firmware_name = cfg->firmware,
 		.kernel_name = cfg->kernel,
 		.initramfs_name = cfg->initramfs,
 		.cmdline = cfg->cmdline ? cfg->cmdline : "",
 	};
-	int err;
+	int err = 0;
 
-	if (!cfg->kernel)
+	if (!cfg->kernel && !cfg->firmware)
 		return diag_fail(d, EINVAL,
-				 "nothing to boot: give --kernel FILE");
-	err = open_file(&p.kernel_fd, "--kernel", cfg->kernel, d);
+				 "nothing to boot: give --kernel FILE or "
+				 "--firmware FILE");
+	if (cfg->firmware)
+		err = open_file(&p.firmware_fd, "--firmware", cfg->firmware, d);
+	if (!err && cfg->kernel)
+		err = open_file(&p.kernel_fd, "--kernel", cfg->kernel, d);
 	if (!err && cfg->initramfs)
 		err = open_file(&p.initramfs_fd, "--initramfs", cfg->initramfs,
 				d);
@@ -75,9 +81,11 @@ int payload_open(struct arch_payload *out, const struct vm_config *cfg,
 
 void payload_close(struct arch_payload *p)
 {
+	if (p->firmware_fd >= 0)
+		close(p->firmware_fd);
 	if (p->kernel_fd >= 0)
 		close(p->kernel_fd);
 	if (p->initramfs_fd >= 0)
 		close(p->initramfs_fd);
-	p->kernel_fd = p->initramfs_fd = -1;
+	p->firmware_fd = p->kernel_fd = p->initramfs_fd = -1;
 }

@@ -122,8 +122,14 @@ int arm64_load(struct arch_boot *boot, struct guest_ram *ram,
 	       struct diag *d)
 {
 	struct boot_plan plan = { 0 };
-	int err = check_cmdline(load->cmdline, d);
+	int err;
 
+	if (load->firmware_name)
+		return diag_fail(d, ENOTSUP,
+				 "--firmware %s: arm64 guests start without "
+				 "firmware only: give --kernel",
+				 load->firmware_name);
+	err = check_cmdline(load->cmdline, d);
 	if (!err)
 		err = load_files(&plan, ram, &p->ram[0], load, d);
 	if (!err)

@@ -266,8 +266,13 @@ int fake_load(struct arch_boot *boot, struct guest_ram *ram,
 					.cmdline_gpa = FAKE_CMDLINE_GPA,
 					.table_gpa = FAKE_TABLE_GPA };
 	struct fake_image image = { 0 };
-	int err = image_load(&image, ram, load, d);
+	int err;
 
+	if (load->firmware_name)
+		return diag_fail(d, ENOTSUP,
+				 "--firmware %s: not on this architecture",
+				 load->firmware_name);
+	err = image_load(&image, ram, load, d);
 	if (!err)
 		err = initrd_load(&handoff, ram, p, &image, load, d);
 	if (!err)

@@ -2,11 +2,11 @@
 /*
  * DOC: x86_64: what the kernel loaders and the start state share
  *
- * A kernel is put into RAM in three steps: load.c opens the file and asks the
- * loader of its format to recognise, check and copy it (struct x86_kernel says
- * what it wants to be given); load.c places initramfs, command line and
- * tables; the loader writes the structure through which the kernel finds them
- * (struct x86_handoff). Nothing below is ever read back.
+ * A kernel, or firmware, is put into RAM in three steps: load.c opens the file
+ *and asks the loader of its format to recognise, check and copy it (struct
+ *x86_kernel says what it wants to be given); load.c places initramfs, command
+ *line and tables; the loader writes the structure through which the kernel
+ *finds them (struct x86_handoff). Nothing below is ever read back.
  *
  * Start data in the first 640 KiB, which every kernel treats as scratch:
  *
@@ -48,8 +48,9 @@ enum x86_protocol {
 	X86_LINUX64 = 2, /* long mode, RSI = boot_params */
 };
 
-/** X86_HEAD_BYTES - how much of a file the loaders get to recognise it by */
-#define X86_HEAD_BYTES 4096
+/** X86_HEAD_BYTES - how much of a file the loaders get to recognise it by;
+ * firmware for Arm shows what it is behind 4 KiB */
+#define X86_HEAD_BYTES 8192
 
 /**
  * struct x86_image - an open file
@@ -73,6 +74,7 @@ struct x86_image {
  * @initrd_end: the initramfs must end at or below this
  * @initrd_high: it may also lie above 4 GiB
  * @cmdline_max: bytes without NUL
+ * @is_linux: its ELF notes say so; not set for a bzImage
  * @header, @header_bytes: bzImage: setup header, as at offset 0x1f1
  */
 struct x86_kernel {
@@ -81,6 +83,7 @@ struct x86_kernel {
 	uint64_t initrd_end;
 	bool initrd_high;
 	uint32_t cmdline_max;
+	bool is_linux;
 	size_t header_bytes;
 	uint8_t header[0x290 - 0x1f1];
 };
@@ -115,6 +118,14 @@ int x86_image_read(const struct x86_image *img, uint64_t at, void *buf,
 int x86_image_copy(const struct x86_image *img, uint64_t at,
 		   const struct guest_ram *ram, uint64_t gpa, uint64_t len,
 		   struct diag *d);
+
+/**
+ * x86_image_known - what is this, if it is neither a kernel nor firmware for
+ * this architecture?
+ *
+ * Return: words that go behind "is", or NULL if that is not known.
+ */
+const char *x86_image_known(const struct x86_image *img);
 
 /** x86_image_too_big - -E2BIG: @end bytes of low RAM are needed, there are
  * @have */

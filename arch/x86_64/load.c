@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: x86_64: kernel, initramfs, command line and tables into guest RAM
+ * DOC: x86_64: firmware or kernel, initramfs, command line and tables into
+ * guest RAM
  *
  * Formats are recognised by content: bzImage (bzimage.c), ELF with a PVH entry
- * (pvh.c). What else people try to boot is recognised just well enough to say
- * what it is. See boot.h for the order of steps and the addresses.
+ * (pvh.c), firmware (firmware.c). What else people try to boot is recognised
+ * just well enough to say what it is (known.c). See boot.h for the order of
+ * steps and the addresses.
  */
 #include "arch/x86_64/load.h"
 
@@ -13,6 +15,7 @@
 #include <string.h>
 
 #include "arch/x86_64/bzimage.h"
+#include "arch/x86_64/firmware.h"
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/pvh.h"
 #include "arch/x86_64/tables.h"
@@ -38,35 +41,10 @@ uint64_t x86_gdt(enum x86_protocol protocol, unsigned index)
 	}
 }
 
-/* Files that are no kernel for this machine, by a mark at some offset. */
 static int not_a_kernel(const struct x86_image *img, struct diag *d)
 {
-	static const struct {
-		unsigned at, bytes;
-		const char *mark;
-		const char *is;
-	} known[] = {
-		{ 56, 4, "ARM\x64", "an arm64 kernel" },
-		{ 4, 4, "zimg", "a kernel packed for EFI firmware" },
-		{ 0, 2, "\x1f\x8b", "compressed by gzip: unpack it first" },
-		{ 0, 4, "\x28\xb5\x2f\xfd",
-		  "compressed by zstd: unpack it first" },
-		{ 0, 5,
-		  "\xfd"
-		  "7zXZ",
-		  "compressed by xz: unpack it first" },
-		{ 0, 3, "BZh", "compressed by bzip2: unpack it first" },
-		{ 0, 4, "\x02\x21\x4c\x18",
-		  "compressed by lz4: unpack it first" },
-		{ 0, 4, "QFI\xfb", "a qcow2 disk image" },
-		{ 0, 5, "07070", "a cpio archive (an initramfs?)" },
-	};
-	const char *is = NULL;
+	const char *is = x86_image_known(img);
 
-	for (unsigned i = 0; i < ARRAY_SIZE(known) && !is; i++)
-		if (!memcmp(img->head + known[i].at, known[i].mark,
-			    known[i].bytes))
-			is = known[i].is;
 	if (is)
 		return diag_fail(d, ENOEXEC,
 				 "%s %s: is %s; x86_64 boots a bzImage or an "
@@ -92,6 +70,16 @@ static int load_kernel(struct x86_kernel *k, const struct guest_ram *ram,
 	if (x86_pvh_is(&img))
 		return x86_pvh_load(k, &img, ram, d);
 	return not_a_kernel(&img, d);
+}
+
+/* What runs first. */
+static int load_program(struct x86_kernel *k, const struct guest_ram *ram,
+			const struct platform *p,
+			const struct arch_payload *load, struct diag *d)
+{
+	if (load->firmware_name)
+		return x86_firmware_load(k, ram, p, load, d);
+	return load_kernel(k, ram, load, d);
 }
 
 /* The last region, not counting persistent memory. */
@@ -280,7 +268,7 @@ int x86_load(struct arch_boot *boot, struct guest_ram *ram,
 	struct x86_kernel k = { .end = 0 };
 	int err;
 
-	if ((err = load_kernel(&k, ram, load, d)) ||
+	if ((err = load_program(&k, ram, p, load, d)) ||
 	    (err = load_cmdline(&h, &k, ram, load->cmdline, d)) ||
 	    (err = load_initrd(&h, &k, ram, load, d)) ||
 	    (err = load_tables(&h, &k, ram, p, load->cmdline, d)) ||

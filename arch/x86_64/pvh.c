@@ -113,6 +113,12 @@ static int read_segments(struct segments *out, const struct x86_image *img,
 	return 0;
 }
 
+/* What the notes say; @is_linux: the kernel's own notes are there. */
+struct notes {
+	uint64_t entry;
+	bool found, is_linux;
+};
+
 /* Is this the note that we look for? Its descriptor then holds the entry. */
 static bool is_entry_note(uint32_t type, uint32_t name_bytes,
 			  uint32_t desc_bytes, const uint8_t *name)
@@ -121,13 +127,28 @@ static bool is_entry_note(uint32_t type, uint32_t name_bytes,
 	       !memcmp(name, "Xen", 4) && (desc_bytes == 4 || desc_bytes == 8);
 }
 
+/* Of @have bytes at @note; false: the entry is cut off. */
+static bool take_note(struct notes *n, const uint8_t *note, uint64_t have)
+{
+	uint32_t name = get_le32(note), desc = get_le32(note + 4);
+
+	if (name == 6 && !memcmp(note + 12, "Linux", 6))
+		n->is_linux = true;
+	if (n->found ||
+	    !is_entry_note(get_le32(note + 8), name, desc, note + 12))
+		return true;
+	n->entry = desc == 4 ? get_le32(note + 16) : get_le64(note + 16);
+	n->found = have >= 16 + desc;
+	return n->found;
+}
+
 /*
  * Search one note segment. Names and descriptors are padded to 4 bytes, in
  * segments that are aligned to 8, to 8. Each note is at least a header long,
  * so the loop ends after NOTES_MAX / 12 of them.
  */
 static int search_notes(const struct segment *s, const struct x86_image *img,
-			uint64_t *entry, bool *found, struct diag *d)
+			struct notes *n, struct diag *d)
 {
 	uint64_t pad = s->align == 8 ? 8 : 4, at = 0;
 
@@ -136,7 +157,6 @@ static int search_notes(const struct segment *s, const struct x86_image *img,
 	while (s->bytes - at >= sizeof(Elf64_Nhdr)) {
 		uint8_t note[sizeof(Elf64_Nhdr) + 12] = { 0 };
 		uint64_t have = MIN(s->bytes - at, sizeof(note)), where;
-		uint32_t name, desc;
 		int err;
 
 		if (!add_u64(s->at, at, &where))
@@ -144,35 +164,26 @@ static int search_notes(const struct segment *s, const struct x86_image *img,
 		err = x86_image_read(img, where, note, have, d);
 		if (err)
 			return err;
-		name = get_le32(note);
-		desc = get_le32(note + 4);
-		if (is_entry_note(get_le32(note + 8), name, desc, note + 12)) {
-			*entry = desc == 4 ? get_le32(note + 16)
-					   : get_le64(note + 16);
-			*found = have >= 16 + desc;
-			return *found ? 0
-				      : malformed(img, "size of notes",
-						  s->bytes, d);
-		}
+		if (!take_note(n, note, have))
+			return malformed(img, "size of notes", s->bytes, d);
 		/* 32-bit numbers, padded: the sum cannot wrap */
-		at += align_up(sizeof(Elf64_Nhdr) + name, pad);
-		at += align_up(desc, pad);
+		at += align_up(sizeof(Elf64_Nhdr) + get_le32(note), pad);
+		at += align_up(get_le32(note + 4), pad);
 		if (at > s->bytes)
 			break;
 	}
 	return 0;
 }
 
-static int find_entry(const struct segments *seg, const struct x86_image *img,
-		      uint64_t *entry, struct diag *d)
+static int read_notes(const struct segments *seg, const struct x86_image *img,
+		      struct notes *n, struct diag *d)
 {
-	bool found = false;
 	int err = 0;
 
-	for (unsigned i = 0; i < seg->count && !err && !found; i++)
+	for (unsigned i = 0; i < seg->count && !err; i++)
 		if (seg->s[i].type == PT_NOTE)
-			err = search_notes(&seg->s[i], img, entry, &found, d);
-	if (err || found)
+			err = search_notes(&seg->s[i], img, n, d);
+	if (err || n->found)
 		return err;
 	return diag_fail(d, ENOEXEC,
 			 "%s %s: is an x86_64 ELF file without a PVH entry "
@@ -243,26 +254,28 @@ int x86_pvh_load(struct x86_kernel *k, const struct x86_image *img,
 		 const struct guest_ram *ram, struct diag *d)
 {
 	struct segments seg;
-	uint64_t entry = 0, end;
+	struct notes notes = { .entry = 0 };
+	uint64_t end;
 	int err;
 
 	if ((err = check_machine(img, d)) ||
 	    (err = read_segments(&seg, img, d)) ||
-	    (err = find_entry(&seg, img, &entry, d)))
+	    (err = read_notes(&seg, img, &notes, d)))
 		return err;
-	if (!entry_is_loaded(&seg, entry))
+	if (!entry_is_loaded(&seg, notes.entry))
 		return malformed(img, "entry point outside of its segments, at",
-				 entry, d);
+				 notes.entry, d);
 	err = load_segments(&seg, img, ram, &end, d);
 	if (err)
 		return err;
 	k->protocol = X86_PVH;
-	k->entry = entry;
+	k->entry = notes.entry;
 	k->end = end;
 	/* Linux reads the module's address as 32 bits (platform/pvh). */
 	k->initrd_end = GIB(4);
 	k->initrd_high = false;
 	k->cmdline_max = X86_CMDLINE_LINUX;
+	k->is_linux = notes.is_linux;
 	k->header_bytes = 0;
 	return 0;
 }

@@ -4,6 +4,10 @@
  *
  * The bridge says it is 8086:0d57, the identity that Cloud Hypervisor's
  * firmware build looks for (CLOUDHV.fd recognises its platform by it).
+ *
+ * Port 0xcf9, inside of CONFIG_ADDRESS, is the reset control register of
+ * Intel's chipsets (ICH9 datasheet sec. 13.7.5): firmware resets by it, and so
+ * does Linux, through firmware or on its own (reboot=pci).
  */
 #include <errno.h>
 #include <string.h>
@@ -13,6 +17,8 @@
 #define CF8_PORT   0xcf8
 #define CFC_PORT   0xcfc
 #define CF8_ENABLE 0x80000000u
+#define RESET_AT   1 /* port 0xcf9 */
+#define RESET_CPU  0x04
 
 static const struct pci_ident bridge_ident = {
 	.vendor = 0x8086,
@@ -75,6 +81,8 @@ static uint64_t cf8_read(void *opaque, uint64_t offset_bytes,
 {
 	struct pci_root *root = opaque;
 
+	if (offset_bytes == RESET_AT && size_bytes == 1)
+		return 0;
 	return offset_bytes || size_bytes != 4 ? UINT64_MAX : root->cf8;
 }
 
@@ -82,9 +90,13 @@ static void cf8_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
 		      uint64_t value)
 {
 	struct pci_root *root = opaque;
+	const struct device_env *env = root->dev.env;
 
 	if (!offset_bytes && size_bytes == 4)
 		root->cf8 = (uint32_t)value & 0x80fffffc;
+	else if (offset_bytes == RESET_AT && size_bytes == 1 &&
+		 value & RESET_CPU)
+		env->request(env->machine, MACHINE_RESET);
 }
 
 static const struct bus_ops cf8_ops = { cf8_read, cf8_write };

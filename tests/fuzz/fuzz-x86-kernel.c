@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: any bytes as an x86_64 kernel file: refused with a sentence, or loaded
- * without a byte where the kernel has nothing to say
+ * DOC: any bytes as an x86_64 kernel file, and then as firmware: refused with a
+ * sentence, or loaded without a byte where the kernel has nothing to say
  *
  * The machine has 64 MiB and an initramfs; it is made once, its RAM is cleared
  * after each input.
@@ -37,24 +37,14 @@ static void check_boot(const struct arch_boot *boot)
 	      boot->arg.v == X86_ZERO_PAGE_GPA);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+static struct machine_x86 m;
+
+static void try_load(const struct arch_payload *load)
 {
-	static struct machine_x86 m;
 	struct arch_boot boot;
 	struct diag d = DIAG_INIT;
-	struct arch_payload load = {
-		.kernel_name = "fuzz",
-		.initramfs_name = "fuzz",
-		.cmdline = "console=ttyS0",
-	};
-	int err;
+	int err = arch_x86_64.load(&boot, &m.ram, &m.p, load, &d);
 
-	if (!m.ram.region_count)
-		CHECK(!machine_init(&m, RAM_BYTES));
-	load.kernel_fd = make_file(data, len);
-	load.initramfs_fd = make_file("initramfs", 9);
-	CHECK(load.kernel_fd >= 0 && load.initramfs_fd >= 0);
-	err = arch_x86_64.load(&boot, &m.ram, &m.p, &load, &d);
 	CHECK(err <= 0);
 	CHECK(err ? d.depth > 0 : d.depth == 0);
 	if (!err)
@@ -62,7 +52,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	check_untouched(&m.ram, 0, KIB(4));
 	check_untouched(&m.ram, 0xf0000, KIB(64));
 	CHECK(!ram_clear(&m.ram, &d));
-	close(load.kernel_fd);
-	close(load.initramfs_fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	int fd = make_file(data, len), initramfs = make_file("initramfs", 9);
+	struct arch_payload kernel = {
+		.kernel_fd = fd,
+		.initramfs_fd = initramfs,
+		.kernel_name = "fuzz",
+		.initramfs_name = "fuzz",
+		.cmdline = "console=ttyS0",
+	};
+	struct arch_payload firmware = {
+		.firmware_fd = fd,
+		.kernel_fd = -1,
+		.initramfs_fd = -1,
+		.firmware_name = "fuzz",
+		.cmdline = "",
+	};
+
+	if (!m.ram.region_count)
+		CHECK(!machine_init(&m, RAM_BYTES));
+	m.p.pci.present = true;
+	CHECK(fd >= 0 && initramfs >= 0);
+	try_load(&kernel);
+	try_load(&firmware);
+	close(fd);
+	close(initramfs);
 	return 0;
 }

@@ -84,6 +84,7 @@ static const struct {
 } good[] = {
 	{ "--kernel|k", " --kernel k" CPUS MEMORY REST },
 	{ "--kernel=k", " --kernel k" CPUS MEMORY REST },
+	{ "--firmware|f", " --firmware f" CPUS MEMORY REST },
 	{ "--kernel|-", " --kernel -" CPUS MEMORY REST },
 	{ "--kernel|--k", " --kernel --k" CPUS MEMORY REST },
 	{ "--kernel=--cpus", " --kernel --cpus" CPUS MEMORY REST },
@@ -178,10 +179,19 @@ END_TEST
 static const struct {
 	const char *line, *sentence;
 } bad[] = {
-	{ "", "--kernel is missing: there is nothing to boot; see spandrel "
-	      "--help" },
-	{ "--cpus|boot=1", "--kernel is missing: there is nothing to boot; "
-			   "see spandrel --help" },
+	{ "", "--kernel or --firmware is missing: there is nothing to boot; "
+	      "see spandrel --help" },
+	{ "--cpus|boot=1", "--kernel or --firmware is missing: there is "
+			   "nothing to boot; see spandrel --help" },
+	{ "--kernel|k|--firmware|f",
+	  "--firmware and --kernel: give one of the two; firmware finds the "
+	  "kernel, its initramfs and command line on a --disk" },
+	{ "--firmware|f|--initramfs|i",
+	  "--firmware and --initramfs: give one of the two; firmware finds "
+	  "the kernel, its initramfs and command line on a --disk" },
+	{ "--firmware|f|--cmdline|c",
+	  "--firmware and --cmdline: give one of the two; firmware finds the "
+	  "kernel, its initramfs and command line on a --disk" },
 	{ "device", "spandrel device : which device? blk|net|rng" },
 	{ "device|rgn|--socket|s", "spandrel device rgn: which device? "
 				   "blk|net|rng" },

@@ -58,6 +58,7 @@ static const struct {
 	const char *option, *value, *result;
 } good[] = {
 	{ "kernel", "vmlinux", "vmlinux" },
+	{ "firmware", "CLOUDHV.fd", "CLOUDHV.fd" },
 	{ "debug-console", "pty", "pty,iobase=233" },
 	{ "debug-console", "iobase=0x402,file=out", "file=out,iobase=1026" },
 	{ "kernel", "a,b=[\"c", "a,b=[\"c" },

@@ -117,13 +117,33 @@ START_TEST(cf8_widths)
 	/* How Linux and firmware probe: a byte does not reach the latch. */
 	bus_write(bed.env.pio, 0xcfb, 1, 1);
 	ck_assert_uint_eq(bus_read(bed.env.pio, 0xcf8, 4), 0x80fffffc);
-	ck_assert_uint_eq(bus_read(bed.env.pio, 0xcf9, 1), 0xff);
+	ck_assert_uint_eq(bus_read(bed.env.pio, 0xcfa, 1), 0xff);
 	/* Disabled: nothing answers. */
 	bus_write(bed.env.pio, 0xcf8, 4, 1 << 11);
 	ck_assert_uint_eq(bus_read(bed.env.pio, 0xcfc, 4), UINT32_MAX);
 	bus_write(bed.env.pio, 0xcf8, 4, 0x80000000 | 1 << 11 | 4);
 	bus_write(bed.env.pio, 0xcfc, 2, 0x406);
 	ck_assert_uint_eq(cfg_get(&bed, 1, 4, 2), 0x406);
+}
+END_TEST
+
+/* Linux writes 2, then 6 or 14; firmware 6. Nothing else resets. */
+START_TEST(reset_control)
+{
+	unsigned *resets = &bed.requests[MACHINE_RESET];
+
+	bus_write(bed.env.pio, 0xcf8, 4, 0x80000804);
+	ck_assert_uint_eq(bus_read(bed.env.pio, 0xcf9, 1), 0);
+	bus_write(bed.env.pio, 0xcf9, 1, 2);
+	bus_write(bed.env.pio, 0xcf9, 2, 6);
+	bus_write(bed.env.pio, 0xcfa, 1, 6);
+	bus_write(bed.env.pio, 0xcf8, 1, 6);
+	ck_assert_uint_eq(*resets, 0);
+	bus_write(bed.env.pio, 0xcf9, 1, 6);
+	ck_assert_uint_eq(*resets, 1);
+	bus_write(bed.env.pio, 0xcf9, 1, 14);
+	ck_assert_uint_eq(*resets, 2);
+	ck_assert_uint_eq(bus_read(bed.env.pio, 0xcf8, 4), 0x80000804);
 }
 END_TEST
 
@@ -688,6 +708,7 @@ static TCase *config_case(void)
 	tcase_add_loop_test(tc, config_any_width_and_alignment, 0, 4);
 	tcase_add_test(tc, cf8_shows_the_same);
 	tcase_add_test(tc, cf8_widths);
+	tcase_add_test(tc, reset_control);
 	tcase_add_loop_test(tc, register_table_holds, 0, 3);
 	tcase_add_test(tc, caps_are_a_list);
 	tcase_add_test(tc, slots_run_out);
