@@ -18,6 +18,7 @@
 #include "vmm/base/log.h"
 #include "vmm/config-impl.h"
 #include "vmm/config-rate.h"
+#include "vmm/identity.h"
 
 #define GUEST_PAGE	KIB(4)
 #define VCPUS_MAX	4096
@@ -322,6 +323,72 @@ static const struct schema_key platform_keys[] = {
 	  .doc = "a VMClock, by which the guest notices that its clock was "
 		 "interrupted; without it, the machine is as before",
 	  SINCE },
+	{ .name = "system_manufacturer",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.system_manufacturer),
+	  .doc = "who made the machine, by SMBIOS",
+	  SINCE },
+	{ .name = "system_product_name",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.system_product_name),
+	  .doc = "what the machine is called",
+	  SINCE },
+	{ .name = "system_version",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.system_version),
+	  .doc = "its version",
+	  SINCE },
+	{ .name = "system_serial_number",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.system_serial_number),
+	  .doc = "its serial number",
+	  SINCE },
+	{ .name = "serial_number",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.serial_number),
+	  .doc = "older name of system_serial_number",
+	  SINCE },
+	{ .name = "system_uuid",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.system_uuid),
+	  .doc = "its UUID, such as 12345678-90ab-cdef-1234-567890abcdef",
+	  SINCE },
+	{ .name = "uuid",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.uuid),
+	  .doc = "older name of system_uuid",
+	  SINCE },
+	{ .name = "system_sku_number",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.system_sku_number),
+	  .doc = "its stock keeping unit",
+	  SINCE },
+	{ .name = "system_family",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.system_family),
+	  .doc = "the family it belongs to",
+	  SINCE },
+	{ .name = "chassis_asset_tag",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.chassis_asset_tag),
+	  .doc = "asset tag of its chassis",
+	  SINCE },
+	{ .name = "oem_strings",
+	  .type = SCHEMA_STRING,
+	  .arch = "x86_64",
+	  .offset = AT(platform.oem_strings),
+	  .doc = "[TEXT,...] for programs in the guest: dmidecode -t 11",
+	  SINCE },
 };
 
 static const struct schema_key tpm_keys[] = {
@@ -487,11 +554,7 @@ static const struct schema_option platform_option = {
 	.list = true,
 	KEYS(platform_keys),
 	.later = "num_pci_segments iommu_segments iommu_address_width "
-		 "iommufd iommufd_fd vfio_p2p_dma system_manufacturer "
-		 "system_product_name system_version system_serial_number "
-		 "system_uuid system_sku_number system_family "
-		 "chassis_asset_tag oem_strings serial_number uuid tdx "
-		 "sev_snp",
+		 "iommufd iommufd_fd vfio_p2p_dma tdx sev_snp",
 	.doc = "the machine around the devices",
 	MACHINE,
 };
@@ -801,6 +864,11 @@ static int check_payload(const struct vm_config *c, struct diag *d)
 			 other);
 }
 
+static int check_identity(const struct vm_config *c, struct diag *d)
+{
+	return identity_check(&c->platform, d);
+}
+
 static int check_rng(const struct vm_config *c, struct diag *d)
 {
 	return rate_config_check(&c->rng.rate, "--rng", d);
@@ -808,20 +876,10 @@ static int check_rng(const struct vm_config *c, struct diag *d)
 
 /* In this order: the first that refuses has its say. */
 static int (*const checks[])(const struct vm_config *c, struct diag *d) = {
-	check_payload,
-	check_cpus,
-	check_memory,
-	check_ports,
-	check_tpm,
-	check_rng,
-	check_balloon,
-	check_pmem,
-	check_vsock,
-	check_fs,
-	check_generic_vhost_user,
-	check_ids,
-	check_nets,
-	check_disks,
+	check_payload, check_identity, check_cpus,  check_memory,
+	check_ports,   check_tpm,      check_rng,   check_balloon,
+	check_pmem,    check_vsock,    check_fs,    check_generic_vhost_user,
+	check_ids,     check_nets,     check_disks,
 };
 
 int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)

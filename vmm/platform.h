@@ -182,6 +182,20 @@ struct plat_pci {
 	uint32_t intx[4];
 };
 
+/**
+ * struct plat_identity - what the machine calls itself; NULL: not said
+ * @uuid: as SMBIOS has it; all zeros: none
+ * @oem_strings: "[a,b]" or "a"
+ *
+ * All strings live as long as the configuration.
+ */
+struct plat_identity {
+	const char *manufacturer, *product, *version, *serial;
+	const char *sku, *family, *asset_tag;
+	uint8_t uuid[16];
+	const char *oem_strings;
+};
+
 /** struct platform - see the DOC block. @cpu is owned and has @cpu_count
  * entries, of which the first @cpu_enabled are there at boot */
 struct platform {
@@ -200,6 +214,7 @@ struct platform {
 	bool sve, pauth; /* arm64: features given to the vCPUs */
 	uint64_t clidr;	 /* arm64: CLIDR_EL1 of the vCPUs; 0: unknown */
 	bool nested;	 /* x86_64: vCPUs have VMX or SVM */
+	struct plat_identity identity;
 	enum tables_choice tables;
 	struct plat_intc intc;
 	struct plat_pci pci;

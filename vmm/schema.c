@@ -1124,6 +1124,8 @@ static int check_arch(const struct schema_option *o, const struct schema_key *k,
 		set = *(const bool *)f;
 	else if (k->type == SCHEMA_ENUM)
 		set = *(const unsigned *)f != 0;
+	else if (k->type == SCHEMA_STRING)
+		set = *(const char *const *)f != NULL;
 	if (!set)
 		return 0;
 	return refuse_arch(o, k, field_text(k, base, buf), k->arch, arch, d);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "arch/layout.h"
+#include "vmm/identity.h"
 
 /* Bits that number @count things from 0. */
 static unsigned width(uint32_t count)
@@ -169,6 +170,7 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	p->arch = "x86_64";
 	p->tables = TABLES_ACPI;
 	p->nested = cfg->cpus.nested;
+	identity_fill(&p->identity, &cfg->platform);
 	if ((err = check_tables(cfg, d)) ||
 	    (err = layout_check_cpus(cfg, caps, X86_APIC_ID_MAX + 1, "x86_64",
 				     d)) ||

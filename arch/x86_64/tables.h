@@ -2,11 +2,12 @@
 /*
  * DOC: x86_64: firmware tables from the platform description
  *
- * ACPI only. The RSDP is at X86_RSDP_GPA, where a kernel finds it even if
- * nobody tells it. Tables follow up to 0xF0000; the 64 KiB above are kept
- * for SMBIOS. What does not fit there (from about 1000 vCPUs) goes below the
- * RSDP, from 0xA0000: together there is room for about 5000 vCPUs. All of it
- * is backed by memory, and none of it is RAM in the guest's memory map.
+ * ACPI and SMBIOS. The RSDP is at X86_RSDP_GPA, where a kernel finds it even if
+ * nobody tells it. Tables follow up to 0xF0000; the 64 KiB above are
+ * SMBIOS's, its entry point first. What does not fit there (from about 1000
+ * vCPUs) goes below the RSDP, from 0xA0000: together there is room for about
+ * 5000 vCPUs. All of it is backed by memory, and none of it is RAM in the
+ * guest's memory map.
  */
 #ifndef ARCH_X86_64_TABLES_H
 #define ARCH_X86_64_TABLES_H
@@ -15,7 +16,7 @@
 
 /**
  * x86_tables - see struct arch.tables
- * @out: receives the ACPI tables, all placed, the RSDP first; released by
+ * @out: receives the tables, all placed, the RSDP first; released by
  *	arch_tables_release()
  * @cmdline, @initrd, @initrd_bytes: not used, ACPI does not hold them
  *
