@@ -366,6 +366,30 @@ static void look_kernel(struct doctor *dr)
 		      "nothing");
 }
 
+/* Firmware that --firmware takes, where Debian's packages put it. */
+static void look_firmware(struct doctor *dr)
+{
+	static const struct {
+		const char *arch, *path, *missing, *remedy;
+	} all[] = {
+		{ "x86_64", "/usr/share/cloudhv-efi-x86-64/CLOUDHV.fd",
+		  "no CLOUDHV.fd: guests need a kernel file, and cannot boot "
+		  "from their disk by UEFI",
+		  "apt-get install cloudhv-efi-x86-64, or fetch that package "
+		  "from Debian sid or forky" },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
+		if (strcmp(all[i].arch, dr->src->arch) != 0)
+			continue;
+		if (exists(dr, all[i].path))
+			found(dr, OK, NULL, "--firmware %s boots from disks",
+			      all[i].path);
+		else
+			found(dr, NOTE, all[i].remedy, "%s", all[i].missing);
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*look)(struct doctor *dr);
@@ -373,6 +397,7 @@ static const struct {
 	{ "hypervisor", look_hypervisor }, { "cpu", look_cpu },
 	{ "nested", look_nested },	   { "memory", look_memory },
 	{ "hugepages", look_hugepages },   { "kernel", look_kernel },
+	{ "firmware", look_firmware },
 };
 
 /* ---- report --------------------------------------------------------------*/

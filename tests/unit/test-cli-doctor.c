@@ -85,10 +85,11 @@ static const struct host_ops *probe_bad(const char *name,
 	return NULL;
 }
 
-/* @good: probe; @files: up to four of the made-up host; @says: what the report
+/* @good: probe; @x86: not an Arm host; @files: up to four of the made-up host;
+ * @says: what the report
  * must contain, @not what it must not */
 static const struct {
-	bool good, json;
+	bool good, json, x86;
 	const char *files[4][2];
 	const char *says[4], *not ;
 } hosts[] = {
@@ -139,6 +140,15 @@ static const struct {
 		     { "/sys/kernel/mm/ksm/run", "1\n" } },
 	  .says = { "7 huge pages of 2048 KiB, 5 free" },
 	  .not = "KSM is not running" },
+	{ .x86 = true,
+	  .files = { { "/usr/share/cloudhv-efi-x86-64/CLOUDHV.fd", "x" } },
+	  .says = { "--firmware /usr/share/cloudhv-efi-x86-64/CLOUDHV.fd boots "
+		    "from disks" },
+	  .not = "no CLOUDHV.fd" },
+	{ .x86 = true,
+	  .says = { "note     no CLOUDHV.fd: guests need a kernel file",
+		    "-> apt-get install cloudhv-efi-x86-64" } },
+	{ .says = { "" }, .not = "CLOUDHV" },
 	{ .good = true,
 	  .json = true,
 	  .says = { "\"usable\": true", "\"hypervisor\": \"kvm\"",
@@ -153,7 +163,7 @@ START_TEST(test_doctor)
 {
 	struct doctor_source src = {
 		.root = root,
-		.arch = "arm64",
+		.arch = hosts[_i].x86 ? "x86_64" : "arm64",
 		.select = hosts[_i].good ? probe_good : probe_bad,
 	};
 	char *text = NULL;
