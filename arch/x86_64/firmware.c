@@ -11,7 +11,8 @@
  * or 4 GiB; layout.h has its windows there.
  *
  * It keeps variables in RAM and on the first writable FAT file system, in a
- * file NvVars, and resets by port 0xcf9.
+ * file NvVars. It resets by port 0xcf9, and for Linux by the keyboard
+ * controller's port 0x64.
  *
  * Not implemented: OVMF for QEMU's PC, a kernel through firmware (fw_cfg),
  * variables in flash.

@@ -22,6 +22,7 @@
  *	0x1_0000_0000  RAM, as much as did not fit below
  *	end of RAM     PCI 64-bit memory window, up to the last address
  *
+ *	port 0x064     keyboard controller: reset only
  *	port 0x070     CMOS clock                wire 8
  *	port 0x3f8     16550                     wire 4
  *	port 0x505     pvpanic

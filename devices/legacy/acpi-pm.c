@@ -10,6 +10,11 @@
  *		reads as 0: no wake status, as nothing but S5 is there
  *	+8	PM timer: 32 bits at 3.579545 MHz, read-only
  *
+ * Where it lies on ports, port 0x64 is there as well: of the PC's keyboard
+ * controller only the pulse on its reset line, command 0xfe. edk2 knows no
+ *other warm reset, which is what Linux asks of it; reboot=k is the same. Reads
+ *are those of an empty port.
+ *
  * Firmware polls the timer a million times in a boot, so it takes no lock and
  * is one clock_gettime() and one multiplication.
  *
@@ -27,6 +32,8 @@
 
 #include "devices/legacy/legacy.h"
 
+#define KBC_PORT      0x64
+#define KBC_RESET     0xfe /* pulse line 0 low: Intel 8042 manual */
 #define RESET_PORTS   8
 #define TIMER_PORTS   4
 #define RESET_VALUE   0x01
@@ -43,6 +50,7 @@
  * struct acpi_pm - the device
  * @control: reset and sleep register
  * @timer: PM timer
+ * @kbc: port of the keyboard controller; only if @kind is PLAT_PIO
  * @base_ns: CLOCK_MONOTONIC when the timer was 0
  * @strange: writes that mean nothing
  */
@@ -50,7 +58,7 @@ struct acpi_pm {
 	struct device dev;
 	struct bus *bus;
 	enum plat_bus kind;
-	struct bus_region control, timer;
+	struct bus_region control, timer, kbc;
 	uint64_t base_ns;
 	atomic_uint strange;
 };
@@ -101,6 +109,29 @@ static void control_write(void *opaque, uint64_t offset_bytes,
 
 static const struct bus_ops control_ops = { .read = control_read,
 					    .write = control_write };
+
+static uint64_t kbc_read(void *opaque, uint64_t offset_bytes,
+			 unsigned size_bytes)
+{
+	(void)opaque;
+	(void)offset_bytes;
+	(void)size_bytes;
+	return UINT64_MAX;
+}
+
+static void kbc_write(void *opaque, uint64_t offset_bytes, unsigned size_bytes,
+		      uint64_t value)
+{
+	const struct acpi_pm *pm = opaque;
+	const struct device_env *env = pm->dev.env;
+
+	(void)offset_bytes;
+	(void)size_bytes;
+	if ((uint8_t)value == KBC_RESET)
+		env->request(env->machine, MACHINE_RESET);
+}
+
+static const struct bus_ops kbc_ops = { .read = kbc_read, .write = kbc_write };
 
 /* ---- timer -------------------------------------------------------------- */
 
@@ -168,12 +199,25 @@ static int add_regions(struct acpi_pm *pm, uint64_t base, struct diag *d)
 					 .ops = &timer_ops,
 					 .opaque = pm,
 					 .name = "acpi-pm timer" };
+	pm->kbc = (struct bus_region){ .base = KBC_PORT,
+				       .size_bytes = 1,
+				       .ops = &kbc_ops,
+				       .opaque = pm,
+				       .name = "keyboard controller's reset" };
 	err = bus_add(pm->bus, &pm->control, d);
 	if (err)
 		return err;
 	err = bus_add(pm->bus, &pm->timer, d);
 	if (err)
-		bus_remove(pm->bus, &pm->control);
+		goto err_control;
+	err = pm->kind == PLAT_PIO ? bus_add(pm->bus, &pm->kbc, d) : 0;
+	if (err)
+		goto err_timer;
+	return 0;
+err_timer:
+	bus_remove(pm->bus, &pm->timer);
+err_control:
+	bus_remove(pm->bus, &pm->control);
 	return err;
 }
 
@@ -195,6 +239,8 @@ static void pm_unrealize(struct device *dev)
 {
 	struct acpi_pm *pm = to_pm(dev);
 
+	if (pm->kind == PLAT_PIO)
+		bus_remove(pm->bus, &pm->kbc);
 	bus_remove(pm->bus, &pm->timer);
 	bus_remove(pm->bus, &pm->control);
 }

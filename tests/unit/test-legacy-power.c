@@ -141,17 +141,30 @@ START_TEST(pm_describes_itself)
 }
 END_TEST
 
-/* The second region does not fit: nothing may stay behind. */
+/* The pulse on the reset line, and no other command of the 8042. */
+START_TEST(kbc_reset)
+{
+	bus_write(rig.pio, 0x64, 1, 0xd1);
+	bus_write(rig.pio, 0x60, 1, 0xfe);
+	ck_assert_uint_eq(rig.requests[MACHINE_RESET], 0);
+	ck_assert_uint_eq(bus_read(rig.pio, 0x64, 1), 0xff);
+	bus_write(rig.pio, 0x64, 1, 0xfe);
+	ck_assert_uint_eq(rig.requests[MACHINE_RESET], 1);
+}
+END_TEST
+
+/* The second or third region does not fit: nothing may stay behind. */
 START_TEST(pm_realize_undoes)
 {
 	static const struct bus_ops none = { 0 };
-	struct bus_region taken = { .base = RIG_BASE + 8,
+	struct bus_region taken = { .base = _i ? 0x64 : RIG_BASE + 8,
 				    .size_bytes = 1,
 				    .ops = &none,
 				    .name = "taken" };
-	struct bus_region free_again = {
-		.base = RIG_BASE, .size_bytes = 8, .ops = &none, .name = "free"
-	};
+	struct bus_region free_again = { .base = RIG_BASE,
+					 .size_bytes = _i ? 12 : 8,
+					 .ops = &none,
+					 .name = "free" };
 	struct device_place place = { .bus = PLAT_PIO, .base = RIG_BASE };
 	struct diag d = DIAG_INIT;
 
@@ -360,7 +373,8 @@ static TCase *pm_case(void)
 	tcase_add_test(tc, pm_timer_widths);
 	tcase_add_test(tc, pm_state);
 	tcase_add_test(tc, pm_describes_itself);
-	tcase_add_test(tc, pm_realize_undoes);
+	tcase_add_test(tc, kbc_reset);
+	tcase_add_loop_test(tc, pm_realize_undoes, 0, 2);
 	return tc;
 }
 
