@@ -31,6 +31,8 @@ obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \
 	devices/net/tap.o devices/virtio/net.o devices/virtio/net-ctrl.o \
 	devices/virtio/net-rx.o devices/virtio/net-tx.o \
 	devices/virtio/net-vhost.o
+obj-$(or $(CONFIG_VIRTIO_NET),$(CONFIG_VHOST_USER)) += \
+	devices/virtio/net-command.o
 obj-$(CONFIG_VIRTIO_BLK) += devices/virtio/blk.o devices/virtio/blk-queue.o
 obj-y += devices/vhost/backend.o devices/vhost/backend-request.o \
 	devices/vhost/backend-ring.o devices/vhost/frontend.o \

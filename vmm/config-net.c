@@ -17,6 +17,9 @@
 #define QUEUE_SIZE_MAX 32768
 #define QUEUES_MAX     512
 
+/* vhost-user, VHOST_USER_SET_VRING_KICK: a queue's number has 8 bits. */
+#define REMOTE_QUEUES_MAX 256
+
 /* PCI slots of a bus beside the host bridge. */
 #define NETS_MAX 31
 
@@ -238,7 +241,6 @@ static int check_tap_keys(const struct net_config *n, struct diag *d)
 	return check_own_keys("--net", keys, ARRAY_SIZE(keys), d);
 }
 
-/* Several pairs need a control queue, which no back end has. */
 static int check_remote(const struct vm_config *c, const struct net_config *n,
 			struct diag *d)
 {
@@ -246,11 +248,11 @@ static int check_remote(const struct vm_config *c, const struct net_config *n,
 
 	if (err)
 		return err;
-	if (n->vhost_user && n->num_queues > 2)
+	if (n->vhost_user && n->num_queues > REMOTE_QUEUES_MAX)
 		return diag_fail(d, EINVAL,
-				 "--net vhost_user=on num_queues=%u: more than "
-				 "one pair is not supported: give num_queues=2",
-				 n->num_queues);
+				 "--net vhost_user=on num_queues=%u: must be "
+				 "at most %d",
+				 n->num_queues, REMOTE_QUEUES_MAX);
 	if (!n->vhost_user && n->vhost_mode == VHOST_SERVER)
 		return diag_fail(d, EINVAL,
 				 "--net vhost_mode=server: works only with "

@@ -408,7 +408,7 @@ int vhost_frontend_start(struct vhost_frontend *vf, unsigned index,
 	if (!err)
 		err = tell_fd(vf, VU_SET_VRING_KICK, index, ring->kick, d);
 	if (!err && vf->features & VU_F_PROTOCOL_FEATURES)
-		err = vhost_frontend_enable(vf, index, true, d);
+		err = vhost_frontend_enable(vf, index, !ring->idle, d);
 	return err;
 }
 

@@ -49,11 +49,13 @@ struct vhost_frontend {
 	struct vu_inflight inflight;
 };
 
-/** struct vhost_ring - one queue, as the back end is told of it */
+/** struct vhost_ring - one queue, as the back end is told of it; @idle: it
+ * shall not be processed until vhost_frontend_enable() */
 struct vhost_ring {
 	uint32_t size, base;
 	const void *desc, *avail, *used;
 	int kick, call;
+	bool idle;
 };
 
 /** vhost_frontend_init - not connected */
@@ -105,7 +107,7 @@ int vhost_frontend_inflight(struct vhost_frontend *vf, uint16_t queues,
 /** vhost_frontend_forget - what was in flight does not matter any more */
 void vhost_frontend_forget(struct vhost_frontend *vf);
 
-/** vhost_frontend_start - let queue @index run */
+/** vhost_frontend_start - let queue @index run, or get ready to */
 int vhost_frontend_start(struct vhost_frontend *vf, unsigned index,
 			 const struct vhost_ring *ring, struct diag *d);
 

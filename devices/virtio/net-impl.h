@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DOC: what the parts of the virtio network device share; of others only
- * vhost-user.c includes it, for the feature bits
+ * vhost-user.c includes it, for the feature bits and its control queue
  *
  *	net.c          the device: features, configuration, state
  *	net-ctrl.c     its control queue
+ *	net-command.c  commands on such a queue
  *	net-rx.c       packets to the guest
  *	net-tx.c       packets from the guest
  *	net-vhost.c    or the kernel moves the packets: vhost=on
@@ -62,6 +63,39 @@ enum {
 	GSO_TCPV6 = 4,
 	GSO_ECN = 0x80,
 };
+
+/* VIRTIO 1.3 sec. 5.1.6.5: classes of commands */
+enum net_command_class {
+	NET_CTRL_RX = 0,
+	NET_CTRL_MAC = 1,
+	NET_CTRL_ANNOUNCE = 3,
+	NET_CTRL_MQ = 4,
+	NET_CTRL_GUEST = 5,
+};
+
+/** NET_COMMAND_BYTES - class and command, in front of the data */
+#define NET_COMMAND_BYTES 2
+
+/**
+ * struct net_command - a command
+ * @iov, @iov_count: of the chain's readable part; @bytes: of its data, behind
+ *	class and command
+ * @class: enum net_command_class or anything else; @command: within it
+ * @data: the first bytes, copied: the longest command of a fixed length is a
+ *	set of offloads
+ */
+struct net_command {
+	const struct iovec *iov;
+	unsigned iov_count;
+	uint64_t bytes;
+	uint8_t class, command;
+	uint8_t data[8];
+};
+
+/** net_command_fn - do what @c says, if all about it is right; the queue's
+ * lock is held. Return: was it done? */
+typedef bool net_command_fn(struct virtio_device *vd,
+			    const struct net_command *c);
 
 /** FRAME_BYTES_MIN - destination, source and type (IEEE 802.3 sec. 3.1.1) */
 #define FRAME_BYTES_MIN 14
@@ -210,6 +244,11 @@ void net_tx_stop(struct net_pair *p);
 /** net_use_pairs - the first @pairs, at most as many as there are; net.lock
  * held. Return: 0, or -errno of the back end, nothing changed */
 int net_use_pairs(struct net *net, unsigned pairs);
+
+/** net_commands - answer the commands on @queue by @run; the queue's lock
+ * held */
+void net_commands(struct virtio_device *vd, unsigned queue,
+		  net_command_fn *run);
 
 /** net_control - answer commands on @queue; its lock held */
 void net_control(struct net *net, unsigned queue);

@@ -18,6 +18,10 @@
  * --generic-vhost-user that of the back end. The number of queues that a disk
  * has is ours all the same.
  *
+ * A network card with several pairs of queues has a control queue, which is
+ * ours: the back end knows only queues with data, and those of pairs that the
+ * driver does not use are told to it, disabled.
+ *
  * --net vhost_mode=server turns only the connection around: we listen, and
  * the back end connects, again when it comes back. A card's link is down while
  * there is no back end.
@@ -25,13 +29,12 @@
  * Split rings only: a packed ring does not say where it is once its back end
  * is gone.
  *
- * Threads: see virtio.h; the connection is guarded by virtio_device.lock and
- * watched on the main loop, which waits for a slow back end as long as a vCPU
- * does (frontend.h).
+ * Threads: see virtio.h; the connection and the rings are guarded by
+ * virtio_device.lock, and the connection is watched on the main loop, which
+ * waits for a slow back end as long as a vCPU does (frontend.h).
  *
  * Not implemented: saving a back end's own state (DEVICE_STATE), shared memory
- * regions (DAX), the control queue of network cards and with it more than one
- * pair of queues.
+ * regions (DAX), commands of a network card other than the number of pairs.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -74,7 +77,7 @@ enum { FS_TAG_BYTES = 36, FS_CONFIG_BYTES = 40 };
 enum { BLK_NUM_QUEUES = 34 };
 
 /* Sec. 5.1.4: mac, status, max_virtqueue_pairs, mtu. */
-enum { NET_STATUS = 6, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
+enum { NET_STATUS = 6, NET_PAIRS = 8, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
 
 /**
  * struct remote - see the DOC block
@@ -83,6 +86,8 @@ enum { NET_STATUS = 6, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
  * @listener: vhost_mode=server: where it connects to us
  * @mask: device features that it may offer; @extra: those we have ourselves
  * @card: it is one with a link of ours
+ * @pairs: of a card with a control queue; 0: there is no such queue
+ * @pairs_used: by its driver
  * @num_queues_at: number of queues, in the configuration; 0: it has none
  * @own_config: the configuration is ours, not the back end's
  * @first: the back end's features at the first greeting, which the device's
@@ -102,6 +107,7 @@ struct remote {
 	uint64_t mask, extra;
 	unsigned num_queues_at;
 	bool own_config, card;
+	unsigned pairs, pairs_used;
 	uint8_t config[VU_CONFIG_MAX];
 	uint64_t first;
 	bool ready, watched;
@@ -172,11 +178,45 @@ static void check_alive(struct remote *rm, int err, const struct diag *d)
 		lost(rm, d);
 }
 
+/* ---- whose queue is it -------------------------------------------------- */
+
+/* Those that the back end may have. */
+static unsigned back_end_queues(const struct remote *rm)
+{
+	return rm->pairs ? 2 * rm->pairs : rm->vd.queue_count;
+}
+
+/* Sec. 5.1.2: the control queue is behind the pairs that the driver knows of.
+ */
+static unsigned known_queues(const struct remote *rm)
+{
+	return rm->pairs && !(rm->vd.features & NET_F_MQ) ? 2
+							  : back_end_queues(rm);
+}
+
+static bool is_control(const struct remote *rm, unsigned queue)
+{
+	return rm->pairs && queue == known_queues(rm);
+}
+
+/* Does the back end have it? Of queues that nobody knows, no. */
+static bool is_remote(const struct remote *rm, unsigned queue)
+{
+	return queue < known_queues(rm);
+}
+
+static bool in_use(const struct remote *rm, unsigned queue)
+{
+	return !rm->pairs || queue < 2 * rm->pairs_used;
+}
+
 /* ---- telling it everything ---------------------------------------------- */
 
 static uint64_t shared_features(const struct remote *rm)
 {
-	return rm->vd.features & rm->vf.features;
+	uint64_t ours = rm->card ? NET_F_CTRL_VQ : 0;
+
+	return rm->vd.features & rm->vf.features & ~ours;
 }
 
 static int make_ready(struct remote *rm, struct diag *d)
@@ -185,8 +225,9 @@ static int make_ready(struct remote *rm, struct diag *d)
 	int err = vhost_frontend_features(&rm->vf, shared_features(rm), d);
 
 	if (!err)
-		err = vhost_frontend_inflight(
-			&rm->vf, (uint16_t)vd->queue_count, vd->queue_size, d);
+		err = vhost_frontend_inflight(&rm->vf,
+					      (uint16_t)back_end_queues(rm),
+					      vd->queue_size, d);
 	if (!err)
 		err = vhost_frontend_memory(&rm->vf, vd->dev.env->ram, d);
 	if (!err)
@@ -206,6 +247,7 @@ static int start_queue(struct remote *rm, unsigned queue, struct diag *d)
 		.used = q->ring.device,
 		.kick = q->kick.fd,
 		.call = virtio_call_fd(&rm->vd, queue),
+		.idle = !in_use(rm, queue),
 	};
 
 	return vhost_frontend_start(&rm->vf, queue, &ring, d);
@@ -222,19 +264,14 @@ static void remote_start(struct virtio_device *vd, unsigned queue)
 	struct diag d = DIAG_INIT;
 	int err;
 
-	if (!connected(rm))
+	if (is_control(rm, queue))
+		virtio_watch(vd, queue, true);
+	if (!is_remote(rm, queue) || !connected(rm))
 		return; /* when it is */
 	err = make_ready_once(rm, &d);
 	if (!err)
 		err = start_queue(rm, queue, &d);
 	check_alive(rm, err, &d);
-}
-
-static void set_base(struct virtio_queue *q, uint32_t base)
-{
-	virtio_queue_lock(q->vd, q->index);
-	virtq_base_set(&q->ring, base);
-	virtio_queue_unlock(q->vd, q->index);
 }
 
 /* Where the ring is: what the back end says, or else where it used last. */
@@ -246,13 +283,17 @@ static void remote_stop(struct virtio_device *vd, unsigned queue)
 	uint32_t base = 0;
 	int err = -ENOTCONN;
 
+	if (is_control(rm, queue))
+		virtio_watch(vd, queue, false);
+	if (!is_remote(rm, queue))
+		return;
 	if (connected(rm)) {
 		err = vhost_frontend_stop(&rm->vf, queue, &base, &d);
 		check_alive(rm, err, &d);
 	}
 	if (err)
 		base = virtq_split_used(ring);
-	set_base(&vd->queue[queue], base);
+	virtq_base_set(ring, base);
 }
 
 static void remote_call_changed(struct virtio_device *vd, unsigned queue)
@@ -260,7 +301,7 @@ static void remote_call_changed(struct virtio_device *vd, unsigned queue)
 	struct remote *rm = to_remote(vd);
 	struct diag d = DIAG_INIT;
 
-	if (connected(rm) && rm->ready)
+	if (connected(rm) && rm->ready && is_remote(rm, queue))
 		check_alive(rm,
 			    vhost_frontend_call(&rm->vf, queue,
 						virtio_call_fd(vd, queue), &d),
@@ -281,6 +322,7 @@ static void remote_reset(struct virtio_device *vd)
 		check_alive(rm, err, &d);
 	}
 	rm->ready = false;
+	rm->pairs_used = 1;
 	vhost_frontend_forget(&rm->vf);
 }
 
@@ -358,6 +400,41 @@ static int read_config(struct remote *rm, struct diag *d)
 	return err;
 }
 
+/* The back end of a network card counts pairs (QEMU, DPDK), and has one if it
+ * does not say (vhost-user, "Multiple queue support"). */
+static int check_pairs(const struct remote *rm, struct diag *d)
+{
+	unsigned wanted = back_end_queues(rm) / 2;
+	uint64_t most = MAX(rm->vf.queues_max, 1ULL);
+
+	if (wanted <= most)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "%s num_queues=%u: the back end at %s has %llu %s of "
+			 "queues: give num_queues=%llu at most",
+			 rm->who, 2 * wanted, rm->socket,
+			 (unsigned long long)most, most == 1 ? "pair" : "pairs",
+			 (unsigned long long)(2 * most));
+}
+
+/* The queues that we want must be those of the back end. */
+static int check_queues(const struct remote *rm, struct diag *d)
+{
+	unsigned wanted = rm->vd.queue_count;
+
+	if (rm->card)
+		return check_pairs(rm, d);
+	if (rm->vd.id == VIRTIO_ID_NET)
+		wanted /= 2;
+	if (!rm->vf.queues_max || wanted <= rm->vf.queues_max)
+		return 0;
+	return diag_fail(
+		d, EINVAL, "%s: %u %s, and the back end at %s has %llu",
+		rm->who, wanted,
+		rm->vd.id == VIRTIO_ID_NET ? "pairs of queues" : "queues",
+		rm->socket, (unsigned long long)rm->vf.queues_max);
+}
+
 /* The first time it decides what there is; later it must offer that again. */
 static int check_offer(struct remote *rm, struct diag *d)
 {
@@ -380,13 +457,15 @@ static int restore(struct remote *rm, struct diag *d)
 	int err = check_offer(rm, d);
 
 	if (!err)
+		err = check_queues(rm, d);
+	if (!err)
 		err = read_config(rm, d);
 	for (unsigned i = 0; i < vd->queue_count && !err; i++) {
 		struct virtio_queue *q = &vd->queue[i];
 
-		if (!q->started)
+		if (!q->started || !is_remote(rm, i))
 			continue;
-		set_base(q, virtq_split_used(&q->ring));
+		virtq_base_set(&q->ring, virtq_split_used(&q->ring));
 		err = make_ready_once(rm, d);
 		if (!err)
 			err = start_queue(rm, i, d);
@@ -530,21 +609,6 @@ static int connect_first(struct remote *rm, struct diag *d)
 			  rm->who, rm->socket, CONNECT_MS / 1000);
 }
 
-/* The queues that we want must be those of the back end. The back end of a
- * network card counts pairs (QEMU, DPDK). */
-static int check_queues(const struct remote *rm, struct diag *d)
-{
-	bool pairs = rm->vd.id == VIRTIO_ID_NET;
-	unsigned wanted = rm->vd.queue_count / (pairs ? 2 : 1);
-
-	if (!rm->vf.queues_max || wanted <= rm->vf.queues_max)
-		return 0;
-	return diag_fail(d, EINVAL,
-			 "%s: %u %s, and the back end at %s has %llu", rm->who,
-			 wanted, pairs ? "pairs of queues" : "queues",
-			 rm->socket, (unsigned long long)rm->vf.queues_max);
-}
-
 static int check_modern(const struct remote *rm, struct diag *d)
 {
 	if (rm->vf.features & VIRTIO_F_VERSION_1)
@@ -621,11 +685,11 @@ static void remote_unrealize(struct virtio_device *vd)
 	unix_unlisten(&rm->listener);
 }
 
-#define REMOTE_HOOKS                                                       \
-	.offload = true, .parallel = true, .unrealize = remote_unrealize,  \
-	.reset = remote_reset, .get_features = remote_features,            \
-	.get_config = remote_get_config, .set_config = remote_set_config,  \
-	.limit = remote_limit, .start = remote_start, .stop = remote_stop, \
+#define REMOTE_HOOKS                                                           \
+	.offload = true, .unrealize = remote_unrealize, .reset = remote_reset, \
+	.get_features = remote_features, .get_config = remote_get_config,      \
+	.set_config = remote_set_config, .limit = remote_limit,                \
+	.start = remote_start, .stop = remote_stop,                            \
 	.call_changed = remote_call_changed
 
 /* ---- file systems: VIRTIO 1.3 sec. 5.11 --------------------------------- */
@@ -715,6 +779,80 @@ static uint64_t net_mask(const struct net_config *c)
 	return mask;
 }
 
+/* Those that are not started are told when they are. */
+static void use_pairs(struct remote *rm, unsigned pairs)
+{
+	struct diag d = DIAG_INIT;
+	int err = 0;
+
+	rm->pairs_used = pairs;
+	if (!connected(rm) || !rm->ready)
+		return;
+	for (unsigned i = 0; i < known_queues(rm) && !err; i++)
+		if (rm->vd.queue[i].started)
+			err = vhost_frontend_enable(&rm->vf, i, in_use(rm, i),
+						    &d);
+	check_alive(rm, err, &d);
+}
+
+/* Sec. 5.1.6.5.6.1: VQ_PAIRS_SET. A back end that does not hear of it will,
+ * when it is back. */
+static bool net_command(struct virtio_device *vd, const struct net_command *c)
+{
+	struct remote *rm = to_remote(vd);
+	unsigned pairs = get_le16(c->data);
+
+	if (c->class != NET_CTRL_MQ || c->command || c->bytes != 2 ||
+	    !(vd->features & NET_F_MQ) || !pairs || pairs > rm->pairs)
+		return false;
+	use_pairs(rm, pairs);
+	return true;
+}
+
+static void net_notify(struct virtio_device *vd, unsigned queue)
+{
+	if (is_control(to_remote(vd), queue))
+		net_commands(vd, queue, net_command);
+}
+
+/* Sec. 5.1.3.1 */
+static bool net_set_features(struct virtio_device *vd, uint64_t features)
+{
+	(void)vd;
+	return !(features & NET_F_MQ) || features & NET_F_CTRL_VQ;
+}
+
+static void net_save(const struct virtio_device *vd, struct stream_out *out)
+{
+	const struct remote *rm = (const void *)vd;
+
+	stream_put_u16(out, (uint16_t)rm->pairs_used);
+}
+
+static int net_load(struct virtio_device *vd, struct stream_in *in)
+{
+	struct remote *rm = to_remote(vd);
+	unsigned pairs = stream_get_u16(in);
+
+	if (in->failed || !pairs || pairs > MAX(rm->pairs, 1u))
+		return -EBADMSG;
+	rm->pairs_used = pairs;
+	return 0;
+}
+
+/* One pair needs no control queue, and has none. */
+static void net_pairs(struct remote *rm, unsigned pairs)
+{
+	rm->vd.queue_count = 2 * pairs;
+	rm->pairs_used = 1;
+	put_le16(rm->config + NET_PAIRS, (uint16_t)pairs);
+	if (pairs == 1)
+		return;
+	rm->pairs = pairs;
+	rm->vd.queue_count++;
+	rm->extra |= NET_F_CTRL_VQ | NET_F_MQ;
+}
+
 static int net_realize(struct virtio_device *vd, struct diag *d)
 {
 	const struct net_config *c = vd->dev.item;
@@ -732,7 +870,7 @@ static int net_realize(struct virtio_device *vd, struct diag *d)
 	if (c->mtu)
 		rm->extra |= NET_F_MTU;
 	put_le16(rm->config + NET_MTU, (uint16_t)c->mtu);
-	vd->queue_count = c->num_queues;
+	net_pairs(rm, c->num_queues / 2);
 	vd->queue_size = (uint16_t)c->queue_size;
 	return remote_realize(rm, c->vhost_mode, d);
 }
@@ -744,6 +882,10 @@ static const struct virtio_class net_virtio = {
 	.queue_size = 256,
 	.config_bytes = NET_CONFIG_BYTES,
 	.realize = net_realize,
+	.set_features = net_set_features,
+	.notify = net_notify,
+	.save = net_save,
+	.load = net_load,
 	REMOTE_HOOKS,
 };
 

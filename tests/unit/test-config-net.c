@@ -146,9 +146,8 @@ static const struct {
 	{ "vhost_user=on,socket=s,tap=t0",
 	  "--net vhost_user=on: tap= is up to the back end: give it there, "
 	  "not here" },
-	{ "vhost_user=on,socket=s,num_queues=4",
-	  "--net vhost_user=on num_queues=4: more than one pair is not "
-	  "supported: give num_queues=2" },
+	{ "vhost_user=on,socket=s,num_queues=258",
+	  "--net vhost_user=on num_queues=258: must be at most 256" },
 	{ "socket=s", "--net socket=s: works only with vhost_user=on" },
 	{ "vhost_mode=server",
 	  "--net vhost_mode=server: works only with vhost_user=on" },

@@ -19,6 +19,7 @@
 
 #include "devices/net/net.h"
 #include "devices/vhost/backend.h"
+#include "devices/virtio/net-impl.h"
 #include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
@@ -653,6 +654,223 @@ START_TEST(served_pairs)
 }
 END_TEST
 
+#define COMMAND	   (BED_RAM_B + 0x8000)
+#define MQ	   (NET_F_CTRL_VQ | NET_F_MQ)
+#define CTRL_VQ_MQ 4 /* with MQ: behind the second pair */
+
+/* Answer of the control queue @q to @bytes of @command. */
+static uint8_t command(unsigned q, const uint8_t *raw, uint32_t bytes)
+{
+	const struct vbuf buf[] = { { COMMAND, bytes, 0 },
+				    { COMMAND + 32, 1, D_WRITE } };
+	uint16_t before = drv_used_idx(&drv, q);
+	uint8_t ack = 77;
+
+	ram_write(&bed.ram, GPA(COMMAND), raw, bytes);
+	ram_write(&bed.ram, GPA(COMMAND + 32), &ack, 1);
+	drv_chain(&drv, q, buf, 2);
+	drv_kick(&drv, q);
+	until_queue_used(q, (uint16_t)(before + 1));
+	ram_read(&bed.ram, GPA(COMMAND + 32), &ack, 1);
+	return ack;
+}
+
+static uint8_t use_pairs(unsigned q, uint8_t pairs)
+{
+	const uint8_t raw[] = { 4, 0, pairs, 0 };
+
+	return command(q, raw, sizeof(raw));
+}
+
+/* The back end does not touch a pair that is not in use: the packet goes out
+ * when it is. */
+static void not_in_use(unsigned pair, unsigned ctrl)
+{
+	uint16_t out = drv_used_idx(&drv, 2 * pair + 1);
+	uint8_t packet[PACKET] = { 0 };
+
+	ram_write(&bed.ram, GPA(DATA), packet, PACKET);
+	drv_add(&drv, 2 * pair + 1, DATA, PACKET, false);
+	drv_kick(&drv, 2 * pair + 1);
+	for (unsigned i = 0; i < 20; i++) {
+		bed_run(&bed, 1);
+		usleep(1000);
+	}
+	ck_assert_uint_eq(drv_used_idx(&drv, 2 * pair + 1), out);
+	ck_assert_uint_eq(use_pairs(ctrl, 2), 0);
+	ck_assert_int_eq(from_wire(pair, packet, sizeof(packet)), PACKET);
+	until_queue_used(2 * pair + 1, (uint16_t)(out + 1));
+}
+
+static struct net_config two_pairs = {
+	.vhost_user = true, .socket = path, .num_queues = 4, .queue_size = SIZE
+};
+
+static void begin_pairs(int transport)
+{
+	serve_card(2);
+	begin_as(transport, "vhost-user-net", &two_pairs);
+	ck_assert_uint_eq(drv_offered(&drv) & 0xffffff,
+			  NET_F_MRG_RXBUF | NET_F_STATUS | MQ);
+	ck_assert_uint_eq(config_byte(8), 2);
+	ck_assert_uint_eq(config_byte(9), 0);
+}
+
+/* Two pairs and the control queue, which is ours; the back end that comes back
+ * knows which pairs are in use. */
+START_TEST(pairs)
+{
+	begin_pairs(_i);
+	run_queues(MQ, 5);
+	both_ways(0, 1);
+	not_in_use(1, CTRL_VQ_MQ);
+	for (unsigned i = 0; i < 20; i++)
+		both_ways(i & 1, (uint8_t)i);
+	child_kill();
+	bed_run(&bed, 3);
+	child_start();
+	both_ways(1, 50);
+	both_ways(0, 51);
+	ck_assert_uint_eq(use_pairs(CTRL_VQ_MQ, 1), 0);
+	both_ways(0, 52);
+	not_in_use(1, CTRL_VQ_MQ);
+	/* A driver that begins again begins with one. */
+	drv_set_status(&drv, 0);
+	run_queues(MQ, 5);
+	both_ways(0, 53);
+	not_in_use(1, CTRL_VQ_MQ);
+	both_ways(1, 54);
+	end();
+}
+END_TEST
+
+/* While the back end is away the driver changes its mind. */
+START_TEST(pairs_away)
+{
+	begin_pairs(_i);
+	run_queues(MQ, 5);
+	both_ways(0, 1);
+	child_kill();
+	bed_run(&bed, 3);
+	ck_assert_uint_eq(use_pairs(CTRL_VQ_MQ, 2), 0);
+	child_start();
+	both_ways(1, 2);
+	both_ways(0, 3);
+	end();
+}
+END_TEST
+
+/* Pairs in use outlive a pause and a saved state. */
+START_TEST(pairs_saved)
+{
+	begin_pairs(_i);
+	run_queues(MQ, 5);
+	ck_assert_uint_eq(use_pairs(CTRL_VQ_MQ, 2), 0);
+	both_ways(1, 1);
+	dev->cls->pause(dev);
+	dev->cls->resume(dev);
+	both_ways(1, 2);
+	bed_save_load(&bed, dev, 0, 0);
+	if (!drv.mmio)
+		drv_msix(&drv, 6);
+	both_ways(1, 3);
+	both_ways(0, 4);
+	ck_assert_uint_eq(use_pairs(CTRL_VQ_MQ, 1), 0);
+	end();
+}
+END_TEST
+
+/* Sec. 5.1.2: without MQ the control queue is behind the first pair, and there
+ * are no others. */
+START_TEST(pairs_without_mq)
+{
+	begin_pairs(_i);
+	run_queues(NET_F_CTRL_VQ, 3);
+	both_ways(0, 1);
+	ck_assert_uint_eq(use_pairs(2, 1), 1);
+	ck_assert_uint_eq(use_pairs(2, 2), 1);
+	both_ways(0, 2);
+	drv_set_status(&drv, 0);
+	run_queues(0, 2);
+	both_ways(0, 3);
+	/* MQ needs the queue that its command goes through. */
+	drv_set_status(&drv, 0);
+	ck_assert_uint_eq(drv_negotiate(&drv, FEATURES | NET_F_MQ), 3);
+	end();
+}
+END_TEST
+
+static const struct bad_command {
+	const char *what;
+	uint8_t raw[8];
+	uint32_t bytes;
+} bad_commands[] = {
+	{ "no pair", { 4, 0, 0, 0 }, 4 },
+	{ "three pairs", { 4, 0, 3, 0 }, 4 },
+	{ "65535 pairs", { 4, 0, 0xff, 0xff }, 4 },
+	{ "half a number", { 4, 0, 1 }, 3 },
+	{ "too long", { 4, 0, 1, 0, 0 }, 5 },
+	{ "RSS", { 4, 1, 1, 0 }, 4 },
+	{ "receive mode", { 0, 0, 1 }, 3 },
+	{ "announced", { 3, 0 }, 2 },
+	{ "unknown class", { 200, 0, 1, 0 }, 4 },
+	{ "half a command", { 4 }, 1 },
+};
+
+START_TEST(bad_pairs)
+{
+	const uint8_t one[] = { 4, 0, 1, 0 };
+
+	begin_pairs(_i);
+	run_queues(MQ, 5);
+	for (size_t i = 0; i < ARRAY_SIZE(bad_commands); i++) {
+		const struct bad_command *b = &bad_commands[i];
+
+		ck_assert_msg(command(CTRL_VQ_MQ, b->raw, b->bytes) == 1, "%s",
+			      b->what);
+	}
+	both_ways(0, 1);
+	/* No room for an answer. */
+	ram_write(&bed.ram, GPA(COMMAND), one, sizeof(one));
+	drv_add(&drv, CTRL_VQ_MQ, COMMAND, sizeof(one), false);
+	drv_kick(&drv, CTRL_VQ_MQ);
+	until_queue_used(CTRL_VQ_MQ, ARRAY_SIZE(bad_commands) + 1);
+	ck_assert(drv_status(&drv) & VIRTIO_NEEDS_RESET);
+	drv_set_status(&drv, 0);
+	run_queues(MQ, 5);
+	both_ways(0, 2);
+	end();
+}
+END_TEST
+
+START_TEST(too_few_pairs)
+{
+	const struct net_config n = { .vhost_user = true,
+				      .socket = path,
+				      .num_queues = 6,
+				      .queue_size = SIZE };
+	struct diag d = DIAG_INIT;
+	char text[1024];
+
+	serve_card(_i ? 2 : 1);
+	child_start();
+	bed_shared(0);
+	ck_assert_int_eq(device_new(&dev, device_class_find("vhost-user-net"),
+				    "_net0", &n, &bed.env, NULL, &d),
+			 -EINVAL);
+	diag_format(&d, text, sizeof(text));
+	ck_assert_msg(strstr(text, "--net _net0 num_queues=6: the back end at "
+				   "/tmp/test-vu-") != NULL,
+		      "%s", text);
+	ck_assert_msg(strstr(text, _i ? " has 2 pairs of queues: give "
+					"num_queues=4 at most"
+				      : " has 1 pair of queues: give "
+					"num_queues=2 at most") != NULL,
+		      "%s", text);
+	bed_close(&bed);
+}
+END_TEST
+
 START_TEST(nobody_connects)
 {
 	const struct net_config n = { .vhost_user = true,
@@ -782,6 +1000,12 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, card, 0, 4);
 	tcase_add_loop_test(t, served_card, 0, 2);
 	tcase_add_loop_test(t, served_pairs, 0, 2);
+	tcase_add_loop_test(t, pairs, 0, 2);
+	tcase_add_loop_test(t, pairs_away, 0, 2);
+	tcase_add_loop_test(t, pairs_saved, 0, 2);
+	tcase_add_loop_test(t, pairs_without_mq, 0, 2);
+	tcase_add_loop_test(t, bad_pairs, 0, 2);
+	tcase_add_loop_test(t, too_few_pairs, 0, 2);
 	tcase_add_test(t, nobody_connects);
 	tcase_add_loop_test(t, path_too_long, 0, 2);
 	tcase_add_test(t, nobody_listens);
