@@ -58,11 +58,14 @@ struct arch_device {
  * @firmware_name: for messages; NULL: the kernel is booted without firmware
  * @kernel_name, @initramfs_name: for messages
  * @cmdline: command line, never NULL
+ * @rom: memory of platform.rom, which load() may write and the guest not;
+ *	empty where there is none, NULL in tests
  */
 struct arch_payload {
 	int firmware_fd, kernel_fd, initramfs_fd;
 	const char *firmware_name, *kernel_name, *initramfs_name;
 	const char *cmdline;
+	struct guest_ram *rom;
 };
 
 /**

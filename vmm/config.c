@@ -431,7 +431,8 @@ static const struct schema_option firmware_option = {
 	.group = "What to boot",
 	KEYS(firmware_keys),
 	.doc = "firmware that loads a system from a disk, instead of --kernel; "
-	       "x86_64: CLOUDHV.fd, or another ELF file with a PVH entry",
+	       "x86_64: CLOUDHV.fd, or another ELF file with a PVH entry; "
+	       "arm64: U-Boot for qemu_arm64",
 	MACHINE,
 };
 

@@ -19,7 +19,7 @@
  * Built by machine_new() and then const: cfg, arch, host, caps, platform,
  * mmio, pio, ic, loop, serial, console, debug_console, console_port,
  * rate_groups, device, env.
- * Main thread only: vm, ram, payload, vcpus, boot, resets, timers.
+ * Main thread only: vm, ram, rom, payload, vcpus, boot, resets, timers.
  * Any thread: @requested (bits of enum machine_want), @wake. @why and
  * @why_lock: the first fatal vCPU writes.
  */
@@ -29,7 +29,7 @@ struct machine {
 	const struct host_ops *host;
 	struct host_caps caps;
 	struct platform platform;
-	struct guest_ram ram;
+	struct guest_ram ram, rom; /* rom: at platform.rom, not for devices */
 	struct bus *mmio, *pio;
 	struct irqchip irqchip;
 	struct arch_irqchip *ic;

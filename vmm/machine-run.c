@@ -106,6 +106,18 @@ static void on_eoi(void *opaque, uint8_t vector)
 
 /* ---- VM ----------------------------------------------------------------- */
 
+static int map_all(struct machine *m, const struct guest_ram *ram,
+		   unsigned flags, struct diag *d)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < ram->region_count && !err; i++)
+		err = m->host->ram_map(m->vm, ram->region[i].gpa,
+				       ram->region[i].host,
+				       ram->region[i].size_bytes, flags, d);
+	return err;
+}
+
 static int build_vm(struct machine *m, struct diag *d)
 {
 	struct host_vm_config hc = {
@@ -118,10 +130,10 @@ static int build_vm(struct machine *m, struct diag *d)
 
 	if (!err)
 		err = m->host->vm_new(&m->vm, &hc, d);
-	for (unsigned i = 0; i < m->ram.region_count && !err; i++)
-		err = m->host->ram_map(m->vm, m->ram.region[i].gpa,
-				       m->ram.region[i].host,
-				       m->ram.region[i].size_bytes, 0, d);
+	if (!err)
+		err = map_all(m, &m->ram, 0, d);
+	if (!err)
+		err = map_all(m, &m->rom, RAM_READ_ONLY, d);
 	if (!err)
 		err = m->host->commit(m->vm, d);
 	if (err)

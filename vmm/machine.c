@@ -315,6 +315,19 @@ static int add_ram(struct machine *m, struct diag *d)
 		   : 0;
 }
 
+static int add_rom(struct machine *m, struct diag *d)
+{
+	const struct plat_range *r = &m->platform.rom;
+	int err;
+
+	m->payload.rom = &m->rom;
+	if (!r->size_bytes)
+		return 0;
+	err = ram_add(&m->rom, GPA(r->base), r->size_bytes,
+		      &(struct ram_options){ 0 }, d);
+	return err ? diag_fail(d, -err, "--firmware %s", m->cfg->firmware) : 0;
+}
+
 static int add_wake(struct machine *m, struct diag *d)
 {
 	m->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -363,6 +376,8 @@ static int assemble(struct machine *m, struct diag *d)
 		err = payload_open(&m->payload, m->cfg, d);
 	if (!err && m->host)
 		err = add_ram(m, d);
+	if (!err && m->host)
+		err = add_rom(m, d);
 	if (!err)
 		err = pmem_place(&m->platform, m->host ? &m->ram : NULL, m->cfg,
 				 d);
@@ -397,6 +412,7 @@ int machine_new(struct machine **out, const struct vm_config *cfg,
 	m->wake.fd = -1;
 	pthread_mutex_init(&m->why_lock, NULL);
 	ram_init(&m->ram);
+	ram_init(&m->rom);
 	irqchip_init(&m->irqchip, 0);
 	err = assemble(m, d);
 	if (err) {
@@ -430,6 +446,7 @@ void machine_free(struct machine *m)
 		close(m->wake.fd);
 	bus_free(m->pio);
 	bus_free(m->mmio);
+	ram_release(&m->rom);
 	ram_release(&m->ram);
 	payload_close(&m->payload);
 	platform_release(&m->platform);

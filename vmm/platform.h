@@ -207,6 +207,7 @@ struct platform {
 	struct plat_range pmem[PLAT_PMEM_MAX];
 	unsigned pmem_count;
 	struct plat_range vmgenid, vmclock; /* memory of these devices */
+	struct plat_range rom; /* firmware executes in place; size 0: none */
 	struct topology topology;
 	struct plat_cpu *cpu;
 	unsigned cpu_count, cpu_enabled;

@@ -6,7 +6,7 @@
  * reads the configuration and what the host can do, and fills the platform
  * description. Each check names the option, the value and the limit.
  *
- * Not implemented: NUMA nodes, device memory hot-plug, firmware flash.
+ * Not implemented: NUMA nodes, device memory hot-plug, flash for variables.
  */
 #include "arch/arm64/layout.h"
 
@@ -240,6 +240,8 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 				     ARM64_VIRTIO_COUNT * ARM64_VIRTIO_STRIDE);
 	p->virtio_mmio_stride = ARM64_VIRTIO_STRIDE;
 	p->virtio_mmio_pin = ARM64_SPI_VIRTIO;
+	if (cfg->firmware)
+		p->rom = layout_mmio(ARM64_ROM_BASE, ARM64_ROM_SIZE);
 	p->pvpanic = layout_mmio(ARM64_PVPANIC_BASE, 2);
 	return 0;
 }

@@ -4,7 +4,7 @@
  *
  * Documentation/arch/arm64/booting.rst.
  *
- * Not implemented: firmware, ACPI through a fabricated EFI system table.
+ * Not implemented: ACPI through a fabricated EFI system table.
  */
 #include "arch/arm64/load.h"
 
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "arch/arm64/fdt.h"
+#include "arch/arm64/firmware.h"
 #include "arch/arm64/kernel.h"
 
 #define INITRD_WINDOW GIB(32)
@@ -125,10 +126,7 @@ int arm64_load(struct arch_boot *boot, struct guest_ram *ram,
 	int err;
 
 	if (load->firmware_name)
-		return diag_fail(d, ENOTSUP,
-				 "--firmware %s: arm64 guests start without "
-				 "firmware only: give --kernel",
-				 load->firmware_name);
+		return arm64_firmware_load(boot, ram, p, load, d);
 	err = check_cmdline(load->cmdline, d);
 	if (!err)
 		err = load_files(&plan, ram, &p->ram[0], load, d);

@@ -381,23 +381,6 @@ START_TEST(test_start)
 }
 END_TEST
 
-START_TEST(firmware_is_refused)
-{
-	struct arch_boot boot;
-	struct arch_payload load = { .firmware_fd = -1,
-				     .kernel_fd = -1,
-				     .initramfs_fd = -1,
-				     .firmware_name = "F",
-				     .cmdline = "" };
-	struct diag d = DIAG_INIT;
-
-	ck_assert_int_eq(arch_arm64.load(&boot, NULL, NULL, &load, &d),
-			 -ENOTSUP);
-	ck_assert_str_eq(d.text[0], "--firmware F: arm64 guests start without "
-				    "firmware only: give --kernel");
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("arm64-load");
@@ -410,7 +393,6 @@ int main(void)
 	tcase_add_loop_test(t, test_caches, 0, ARRAY_SIZE(caches));
 	tcase_add_test(t, test_host_config);
 	tcase_add_loop_test(t, test_start, 0, ARRAY_SIZE(starts));
-	tcase_add_test(t, firmware_is_refused);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

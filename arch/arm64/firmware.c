@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: arm64: firmware, see firmware.h
+ *
+ * U-Boot begins with a branch over its header, a nop, and where it ends
+ * (arch/arm/cpu/armv8/start.S: _TEXT_BASE, _end_ofs). It wants memory, timer,
+ * GIC, PL011 and PCI or virtio-mmio from the device tree, and finds GRUB on a
+ * disk by itself.
+ *
+ * UEFI begins with a branch and has a firmware volume 4 KiB later, "_FVH" at
+ * 0x28 of it (PI 1.8 vol. 3 sec. 3.2.1). Debian's build never gets anywhere
+ * without flash for its variables.
+ *
+ * Files are hostile: nothing in them is used but to refuse them early.
+ *
+ * Not implemented: AAVMF, a kernel through firmware (fw_cfg).
+ */
+#include "arch/arm64/firmware.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "arch/arm64/fdt.h"
+#include "arch/arm64/image.h"
+#include "arch/arm64/kernel.h"
+#include "arch/arm64/layout.h"
+#include "vmm/base/bytes.h"
+
+#define OPCODE_BRANCH 5 /* bits 31:26 of "b", Arm ARM C6.2.26 */
+#define OPCODE_NOP    0xd503201f
+#define UBOOT_END     16 /* _end_ofs */
+#define FV_MARK	      0x28
+#define FV_GUID	      0x10
+#define UEFI_FV	      0x1000
+#define HEAD_BYTES    (UEFI_FV + 64)
+
+/** struct firmware - a file; @head: its first @head_bytes, zeros behind them */
+struct firmware {
+	uint8_t head[HEAD_BYTES];
+	size_t head_bytes;
+	uint64_t size_bytes;
+};
+
+/* EFI_SYSTEM_NV_DATA_FV_GUID, PI 1.8 vol. 3 sec. 3.2.2 */
+static const uint8_t variables_guid[16] = {
+	0x8d, 0x2b, 0xf1, 0xff, 0x96, 0x76, 0x8b, 0x4c,
+	0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50,
+};
+
+static bool starts_with_branch(const struct firmware *f)
+{
+	return get_le32(f->head) >> 26 == OPCODE_BRANCH;
+}
+
+static bool is_uboot(const struct firmware *f)
+{
+	return starts_with_branch(f) && get_le32(f->head + 4) == OPCODE_NOP;
+}
+
+static bool is_volume(const struct firmware *f, unsigned at)
+{
+	return !memcmp(f->head + at + FV_MARK, "_FVH", 4);
+}
+
+static bool is_kernel(const struct firmware *f)
+{
+	struct image_packing packing;
+	struct diag ignored = DIAG_INIT;
+
+	return !image_recognise(&packing, f->head,
+				MIN(f->head_bytes, ARM64_HEAD_BYTES),
+				f->size_bytes, &ignored);
+}
+
+static const char *known(const struct firmware *f)
+{
+	if (!memcmp(f->head, "\177ELF", 4))
+		return "an ELF file (CLOUDHV.fd, vmlinux?)";
+	if (!memcmp(f->head, "QFI\xfb", 4))
+		return "a qcow2 disk image";
+	if (!memcmp(f->head + 512, "EFI PART", 8))
+		return "a disk image";
+	if (!is_volume(f, 0))
+		return "not firmware for arm64";
+	if (!memcmp(f->head + FV_GUID, variables_guid, sizeof(variables_guid)))
+		return "a store of UEFI variables without firmware";
+	return "UEFI firmware for another machine (OVMF?)";
+}
+
+static int recognise(const struct firmware *f, struct diag *d)
+{
+	uint64_t end = get_le64(f->head + UBOOT_END);
+
+	if (starts_with_branch(f) && is_volume(f, UEFI_FV))
+		return diag_fail(d, ENOTSUP,
+				 "is UEFI (AAVMF), which needs flash memory "
+				 "for its variables, and there is none yet: "
+				 "use U-Boot");
+	if (is_kernel(f))
+		return diag_fail(d, ENOEXEC,
+				 "is a Linux kernel: give it as --kernel");
+	if (!is_uboot(f))
+		return diag_fail(d, ENOEXEC,
+				 "is %s; arm64 starts qemu_arm64/u-boot.bin of "
+				 "Debian's u-boot-qemu",
+				 known(f));
+	if (end > f->size_bytes)
+		return diag_fail(d, EINVAL,
+				 "is cut off: has %" PRIu64 " of %" PRIu64
+				 " bytes",
+				 f->size_bytes, end);
+	return 0;
+}
+
+static int read_head(struct firmware *f, int fd, struct diag *d)
+{
+	int err = arm64_file_size(&f->size_bytes, fd, d);
+
+	if (err)
+		return err;
+	f->head_bytes = MIN(f->size_bytes, sizeof(f->head));
+	return arm64_read_file(fd, f->head, f->head_bytes, d);
+}
+
+static int load_file(const struct firmware *f, const struct platform *p,
+		     const struct arch_payload *load, struct diag *d)
+{
+	void *rom;
+
+	if (f->size_bytes > ARM64_FIRMWARE_MAX)
+		return diag_fail(d, E2BIG,
+				 "has %" PRIu64 " bytes: at most %" PRIu64,
+				 f->size_bytes, ARM64_FIRMWARE_MAX);
+	rom = ram_pin(load->rom, GPA(p->rom.base), f->size_bytes);
+	if (!rom)
+		return diag_fail(d, ENOTSUP, "this machine has no ROM");
+	return arm64_read_file(load->firmware_fd, rom, f->size_bytes, d);
+}
+
+static int write_dtb(struct guest_ram *ram, const struct platform *p,
+		     struct diag *d)
+{
+	struct arch_tables t = { 0 };
+	int err = arm64_tables(&t, p, "", GPA(0), 0, d);
+
+	if (err)
+		return err;
+	if (t.table[0].size_bytes > ARM64_FIRMWARE_DTB_MAX)
+		err = diag_fail(d, E2BIG,
+				"the device tree has %zu bytes, and firmware "
+				"takes at most %" PRIu64
+				": use fewer vCPUs or devices",
+				t.table[0].size_bytes, ARM64_FIRMWARE_DTB_MAX);
+	else if (!ram_write(ram, GPA(p->ram[0].base), t.table[0].data,
+			    t.table[0].size_bytes))
+		err = diag_fail(d, E2BIG,
+				"no room for the device tree: give more "
+				"--memory");
+	arch_tables_release(&t);
+	return err;
+}
+
+int arm64_firmware_load(struct arch_boot *boot, struct guest_ram *ram,
+			const struct platform *p,
+			const struct arch_payload *load, struct diag *d)
+{
+	struct firmware f = { 0 };
+	int err;
+
+	if ((err = read_head(&f, load->firmware_fd, d)) ||
+	    (err = recognise(&f, d)) || (err = load_file(&f, p, load, d)) ||
+	    (err = write_dtb(ram, p, d)))
+		return diag_fail(d, -err, "--firmware %s", load->firmware_name);
+	*boot = (struct arch_boot){ .entry = GPA(p->rom.base),
+				    .arg = GPA(p->ram[0].base) };
+	return 0;
+}

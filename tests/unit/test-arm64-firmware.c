@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: arm64 firmware: what is recognised, where it and its device tree go,
+ * and one sentence for everything else
+ */
+#include <check.h>
+#include <errno.h>
+#include <libfdt.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "arch/arm64/firmware.h"
+#include "arch/arm64/layout.h"
+#include "vmm/base/bytes.h"
+
+#include "tests/unit/suite.h"
+
+#define FILE_BYTES 8192
+
+static struct guest_ram ram, rom;
+static struct platform p;
+static struct arch_boot boot;
+static struct diag d;
+static uint8_t file[FILE_BYTES];
+
+static void add(struct guest_ram *to, uint64_t base, uint64_t size_bytes)
+{
+	ram_init(to);
+	ck_assert_int_eq(ram_add(to, GPA(base), size_bytes,
+				 &(struct ram_options){ 0 }, NULL),
+			 0);
+}
+
+static void make_uboot(void)
+{
+	memset(file, 0, sizeof(file));
+	put_le32(file, 0x1400000a);
+	put_le32(file + 4, 0xd503201f);
+	put_le64(file + 16, sizeof(file));
+	memcpy(file + sizeof(file) - 4, "LAST", 4);
+}
+
+static void setup(void)
+{
+	static char name[] = "FIRMWARE";
+	struct host_caps caps = { .pa_bits = 40,
+				  .gicv3 = true,
+				  .its = true,
+				  .page_size_bytes = 4096 };
+	struct vm_config cfg = { .cpus = { .boot_vcpus = 1, .max_vcpus = 1 },
+				 .memory = { .size_bytes = MIB(128) },
+				 .firmware = name };
+
+	d = DIAG_INIT;
+	boot = (struct arch_boot){ 0 };
+	ck_assert_msg(!arch_arm64.layout(&p, &cfg, &caps, &d), "%s", d.text[0]);
+	ck_assert_uint_eq(p.rom.base, 0);
+	ck_assert_uint_eq(p.rom.size_bytes, MIB(128));
+	add(&ram, p.ram[0].base, p.ram[0].size_bytes);
+	add(&rom, p.rom.base, p.rom.size_bytes);
+	make_uboot();
+}
+
+static void teardown(void)
+{
+	ram_release(&ram);
+	ram_release(&rom);
+	platform_release(&p);
+	memset(&p, 0, sizeof(p));
+}
+
+static int load_size(uint64_t size_bytes)
+{
+	int fd = memfd_create("firmware", MFD_CLOEXEC), err;
+	struct arch_payload load = { .firmware_fd = fd,
+				     .kernel_fd = -1,
+				     .initramfs_fd = -1,
+				     .firmware_name = "FIRMWARE",
+				     .cmdline = "",
+				     .rom = &rom };
+	size_t len = MIN(size_bytes, sizeof(file));
+
+	ck_assert_int_eq(write(fd, file, len), (ssize_t)len);
+	ck_assert_int_eq(ftruncate(fd, (off_t)size_bytes), 0);
+	err = arch_arm64.load(&boot, &ram, &p, &load, &d);
+	close(fd);
+	return err;
+}
+
+static void expect_refusal(uint64_t size_bytes, int err, const char *says)
+{
+	ck_assert_int_eq(load_size(size_bytes), -err);
+	ck_assert_uint_eq(d.depth, 2);
+	ck_assert_msg(strstr(d.text[0], says) != NULL, "'%s' lacks '%s'",
+		      d.text[0], says);
+	ck_assert_str_eq(d.text[1], "--firmware FIRMWARE");
+	ck_assert_uint_eq(boot.arg.v, 0);
+}
+
+START_TEST(test_uboot)
+{
+	uint8_t seen[FILE_BYTES];
+	const void *dtb;
+	const char *type;
+
+	ck_assert_msg(!load_size(sizeof(file)), "%s", d.text[0]);
+	ck_assert_uint_eq(boot.entry.v, 0);
+	ck_assert_uint_eq(boot.arg.v, 0x40000000);
+	ck_assert(ram_read(&rom, GPA(0), seen, sizeof(seen)));
+	ck_assert_mem_eq(seen, file, sizeof(file));
+	dtb = ram_pin(&ram, GPA(0x40000000), ARM64_FIRMWARE_DTB_MAX);
+	ck_assert_int_eq(fdt_check_full(dtb, ARM64_FIRMWARE_DTB_MAX), 0);
+	type = fdt_getprop(dtb, fdt_path_offset(dtb, "/memory@40000000"),
+			   "device_type", NULL);
+	ck_assert_str_eq(type, "memory");
+}
+END_TEST
+
+/* A file that ends early says so; one without its header is no firmware. */
+START_TEST(test_cuts)
+{
+	for (unsigned len = 1; len < sizeof(file); len += 97) {
+		d = DIAG_INIT;
+		if (len < 24)
+			ck_assert_int_lt(load_size(len), 0);
+		else
+			expect_refusal(len, EINVAL, "is cut off: has ");
+	}
+}
+END_TEST
+
+START_TEST(test_too_large)
+{
+	expect_refusal(MIB(64) + 1, E2BIG,
+		       "has 67108865 bytes: at most 67108864");
+}
+END_TEST
+
+START_TEST(test_whole_rom)
+{
+	ck_assert_int_eq(load_size(MIB(64)), 0);
+}
+END_TEST
+
+static const struct wrong {
+	unsigned at;
+	const char *bytes;
+	unsigned len;
+	int err;
+	const char *says;
+} wrong[] = {
+	{ 0x1028, "_FVH", 4, ENOTSUP, "needs flash memory for its variables" },
+	{ 56, "ARM\x64", 4, ENOEXEC, "is a Linux kernel: give it as --kernel" },
+	{ 0, "\177ELF", 4, ENOEXEC, "is an ELF file" },
+	{ 0, "QFI\xfb", 4, ENOEXEC, "is a qcow2 disk image" },
+	{ 4, "none", 4, ENOEXEC, "is not firmware for arm64; arm64 starts" },
+	{ 0, "\0\0\0", 4, ENOEXEC, "is not firmware for arm64" },
+};
+
+START_TEST(test_wrong)
+{
+	memcpy(file + wrong[_i].at, wrong[_i].bytes, wrong[_i].len);
+	expect_refusal(sizeof(file), wrong[_i].err, wrong[_i].says);
+}
+END_TEST
+
+/* Files that begin with a firmware volume, or are a disk. */
+START_TEST(test_volumes)
+{
+	memset(file, 0, sizeof(file));
+	memcpy(file + 0x28, "_FVH", 4);
+	expect_refusal(sizeof(file), ENOEXEC, "another machine (OVMF?)");
+	memcpy(file + 0x10,
+	       "\x8d\x2b\xf1\xff\x96\x76\x8b\x4c\xa9\x85\x27\x47\x07\x5b\x4f"
+	       "\x50",
+	       16);
+	d = DIAG_INIT;
+	expect_refusal(sizeof(file), ENOEXEC, "a store of UEFI variables");
+	memset(file, 0, sizeof(file));
+	memcpy(file + 512, "EFI PART", 8);
+	d = DIAG_INIT;
+	expect_refusal(sizeof(file), ENOEXEC, "is a disk image");
+}
+END_TEST
+
+/* A machine that starts a kernel has RAM only. */
+START_TEST(test_no_rom)
+{
+	struct host_caps caps = { .pa_bits = 40, .gicv3 = true };
+	struct vm_config cfg = { .cpus = { .boot_vcpus = 1, .max_vcpus = 1 },
+				 .memory = { .size_bytes = MIB(128) } };
+	struct platform plain = { 0 };
+
+	ck_assert_int_eq(arch_arm64.layout(&plain, &cfg, &caps, NULL), 0);
+	ck_assert_uint_eq(plain.rom.size_bytes, 0);
+	platform_release(&plain);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("arm64-firmware");
+	TCase *tc = tcase_create("all");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, test_uboot);
+	tcase_add_test(tc, test_cuts);
+	tcase_add_test(tc, test_too_large);
+	tcase_add_test(tc, test_whole_rom);
+	tcase_add_loop_test(tc, test_wrong, 0, ARRAY_SIZE(wrong));
+	tcase_add_test(tc, test_volumes);
+	tcase_add_test(tc, test_no_rom);
+	suite_add_tcase(s, tc);
+	return suite_run(s);
+}
