@@ -26,8 +26,13 @@
  * the back end connects, again when it comes back. A card's link is down while
  * there is no back end.
  *
- * Split rings only: a packed ring does not say where it is once its back end
- * is gone.
+ * Split rings only, whatever the back end offers: a packed ring does not say
+ * where it is once its back end is gone, and what was in flight on it is
+ * tracked by none of ours (devices/vhost/inflight.h): the guest would have to
+ * reset the device.
+ *
+ * Rings are as large as the user says; no message says what a back end can
+ * take. Ours takes VIRTIO_SERVED_QUEUE entries, or more if it is told to.
  *
  * Threads: see virtio.h; the connection and the rings are guarded by
  * virtio_device.lock, and the connection is watched on the main loop, which

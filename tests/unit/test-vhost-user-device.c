@@ -592,13 +592,15 @@ static void both_ways(unsigned pair, uint8_t seed)
 	ck_assert_mem_eq(got, sent, PACKET);
 }
 
+static uint16_t ring_size = SIZE;
+
 static void run_queues(uint64_t features, unsigned queues)
 {
 	if (!drv.mmio)
 		drv_msix(&drv, queues + 1);
 	ck_assert_uint_eq(drv_negotiate(&drv, FEATURES | features), 11);
 	for (unsigned q = 0; q < queues; q++)
-		drv_queue(&drv, q, SIZE, RING + q * 0x8000ULL);
+		drv_queue(&drv, q, ring_size, RING + q * 0x8000ULL);
 	drv_go(&drv);
 }
 
@@ -740,6 +742,23 @@ START_TEST(pairs)
 	both_ways(0, 53);
 	not_in_use(1, CTRL_VQ_MQ);
 	both_ways(1, 54);
+	end();
+}
+END_TEST
+
+/* The largest that Cloud Hypervisor has, though the back end is told of 2. */
+START_TEST(large_rings)
+{
+	two_pairs.queue_size = ring_size = 1024;
+	begin_pairs(_i);
+	run_queues(MQ, 5);
+	ck_assert_uint_eq(use_pairs(CTRL_VQ_MQ, 2), 0);
+	for (unsigned i = 0; i < 40; i++)
+		both_ways(i & 1, (uint8_t)i);
+	child_kill();
+	bed_run(&bed, 3);
+	child_start();
+	both_ways(1, 50);
 	end();
 }
 END_TEST
@@ -1001,6 +1020,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, served_card, 0, 2);
 	tcase_add_loop_test(t, served_pairs, 0, 2);
 	tcase_add_loop_test(t, pairs, 0, 2);
+	tcase_add_loop_test(t, large_rings, 0, 2);
 	tcase_add_loop_test(t, pairs_away, 0, 2);
 	tcase_add_loop_test(t, pairs_saved, 0, 2);
 	tcase_add_loop_test(t, pairs_without_mq, 0, 2);

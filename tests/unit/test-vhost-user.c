@@ -6,6 +6,8 @@
  * front end's VMM and the guest's driver at once. The toy holds requests until
  * it is told to finish them, and forgets what it holds when it is stopped: to
  * the memory of requests in flight that looks like a death.
+ *
+ * What does not need that memory runs on split rings and on packed ones.
  */
 #include <check.h>
 #include <errno.h>
@@ -25,8 +27,10 @@
 #include "devices/vhost/backend.h"
 #include "devices/vhost/frontend.h"
 #include "devices/virtio/queue-track.h"
+#include "tests/unit/formats.h"
 #include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
+#include "tests/unit/virtio-ring.h"
 
 #define QUEUES 2
 #define SIZE   16
@@ -211,26 +215,44 @@ static struct guest_ram ram;
 static struct vhost_frontend vf;
 static struct diag d;
 static int kick[QUEUES], call[QUEUES];
-static uint16_t avail[QUEUES], used[QUEUES];
+static struct vring vr[QUEUES];
+static unsigned added[QUEUES]; /* requests */
+
+#define RINGS 0x10000ULL /* of each queue, and its buffers */
 
 static uint8_t *ring(unsigned q)
 {
-	return ram.region[0].host + q * 0x10000;
+	return ram.region[0].host + q * RINGS;
 }
 
-static uint8_t *ring_avail(unsigned q)
+static uint64_t buffer_at(unsigned q, unsigned slot)
 {
-	return ring(q) + 0x1000;
-}
-
-static uint8_t *ring_used(unsigned q)
-{
-	return ring(q) + 0x2000;
+	return RAM_AT + q * RINGS + 0x8000 + slot * 16ULL;
 }
 
 static uint8_t *buffer(unsigned q, unsigned slot)
 {
-	return ring(q) + 0x3000 + slot * 16;
+	return ring(q) + 0x8000 + slot * 16;
+}
+
+/* A ring at its beginning, as a driver makes it. */
+static void ring_new(unsigned q)
+{
+	vring_init(&vr[q], &ram, format, SIZE, RAM_AT + q * RINGS);
+	added[q] = 0;
+}
+
+/* Where a ring is that has had @requests of two descriptors each, all of them
+ * given back: packed: descriptor and wrap counter, twice (vhost-user, "Ring
+ * states"). */
+static uint32_t base_after(unsigned requests)
+{
+	uint32_t at = 2 * requests % (2 * SIZE);
+
+	if (!format)
+		return requests;
+	at = at % SIZE | (at < SIZE ? 0x8000 : 0);
+	return at | at << 16;
 }
 
 /* A connected socket whose other end the back end serves. */
@@ -258,24 +280,36 @@ static void greet(void)
 	ok(vhost_frontend_greet(&vf, connect_raw(), WANT, &d));
 }
 
+static struct vhost_ring describe(unsigned q, uint32_t base)
+{
+	return (struct vhost_ring){
+		.size = SIZE,
+		.base = base,
+		.desc = ring(q),
+		.avail = ring(q) + (vr[q].driver - vr[q].desc),
+		.used = ring(q) + (vr[q].device - vr[q].desc),
+		.kick = kick[q],
+		.call = call[q],
+	};
+}
+
 static void start_ring(unsigned q, uint32_t base)
 {
-	const struct vhost_ring r = { .size = SIZE,
-				      .base = base,
-				      .desc = ring(q),
-				      .avail = ring_avail(q),
-				      .used = ring_used(q),
-				      .kick = kick[q],
-				      .call = call[q] };
+	const struct vhost_ring r = describe(q, base);
 
 	ok(vhost_frontend_start(&vf, q, &r, &d));
+}
+
+static void accept_features(void)
+{
+	ok(vhost_frontend_features(
+		&vf, VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | format, &d));
 }
 
 static void negotiate(void)
 {
 	greet();
-	ok(vhost_frontend_features(
-		&vf, VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC, &d));
+	accept_features();
 	ok(vhost_frontend_inflight(&vf, QUEUES, SIZE, &d));
 	ok(vhost_frontend_memory(&vf, &ram, &d));
 }
@@ -292,7 +326,7 @@ static void begin(void)
 	for (unsigned q = 0; q < QUEUES; q++) {
 		kick[q] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		call[q] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		avail[q] = used[q] = 0;
+		ring_new(q);
 	}
 }
 
@@ -314,31 +348,26 @@ static void ring_kick(unsigned q)
 	ck_assert_int_eq(write(kick[q], &one, 8), 8);
 }
 
-/* A request of one byte in, one byte out, in descriptors 2 * slot and on. */
+/* A request of one byte in, one byte out, named 2 * slot. */
 static void add(unsigned q, unsigned slot, uint8_t byte)
 {
-	uint64_t at = RAM_AT + (uint64_t)(buffer(q, slot) - ram.region[0].host);
-	uint8_t *desc = ring(q) + 2 * slot * 16;
-	uint16_t *idx = (uint16_t *)(void *)(ring_avail(q) + 2);
+	uint64_t at = buffer_at(q, slot);
+	const struct vbuf buf[] = { { at, 1, 0 }, { at + 1, 1, D_WRITE } };
 
 	buffer(q, slot)[0] = byte;
 	buffer(q, slot)[1] = 0;
-	put_le64(desc, at);
-	put_le32(desc + 8, 1);
-	put_le16(desc + 12, 1);
-	put_le16(desc + 14, (uint16_t)(2 * slot + 1));
-	put_le64(desc + 16, at + 1);
-	put_le32(desc + 24, 1);
-	put_le16(desc + 28, 2);
-	put_le16(ring_avail(q) + 4 + 2 * (avail[q] % SIZE),
-		 (uint16_t)(2 * slot));
-	__atomic_store_n(idx, ++avail[q], __ATOMIC_RELEASE);
+	vring_offer(&vr[q], (uint16_t)(2 * slot), buf, 2);
+	added[q]++;
 }
 
+/* Taken here too, as a packed ring has room for no more than it has. */
 static uint16_t used_idx(unsigned q)
 {
-	return __atomic_load_n((uint16_t *)(void *)(ring_used(q) + 2),
-			       __ATOMIC_ACQUIRE);
+	uint32_t id, len;
+
+	while (vring_take(&vr[q], &id, &len))
+		;
+	return vring_used_count(&vr[q]);
 }
 
 static void until_used(unsigned q, uint16_t want)
@@ -374,7 +403,7 @@ static void round_trip(unsigned q, unsigned slot, uint8_t byte)
 		;
 	add(q, slot, byte);
 	ring_kick(q);
-	until_used(q, avail[q]);
+	until_used(q, (uint16_t)added[q]);
 	ck_assert_uint_eq(buffer(q, slot)[1], (uint8_t)(byte + 1));
 	ck_assert(called(q, 5000));
 }
@@ -400,7 +429,7 @@ START_TEST(requests)
 	begin();
 	negotiate();
 	for (unsigned q = 0; q < QUEUES; q++)
-		start_ring(q, 0);
+		start_ring(q, base_after(0));
 	for (unsigned i = 0; i < 100; i++)
 		round_trip(i % QUEUES, i % 8, (uint8_t)(i * 3));
 	end();
@@ -413,7 +442,7 @@ START_TEST(requests_before_start)
 	begin();
 	negotiate();
 	add(0, 0, 7);
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	until_used(0, 1);
 	ck_assert(called(0, 5000));
 	end();
@@ -426,11 +455,11 @@ START_TEST(stop_and_go_on)
 
 	begin();
 	negotiate();
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	round_trip(0, 1, 2);
 	ok(vhost_frontend_stop(&vf, 0, &base, &d));
-	ck_assert_uint_eq(base, 2);
+	ck_assert_uint_eq(base, base_after(2));
 	add(0, 2, 3);
 	ring_kick(0);
 	usleep(20000);
@@ -459,7 +488,7 @@ START_TEST(memory_while_running)
 
 	begin();
 	negotiate();
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	ok(ram_add(&ram, GPA(RAM_AT + GIB(1)), 0x10000, &shared, &d));
 	ok(vhost_frontend_memory(&vf, &ram, &d));
@@ -483,7 +512,7 @@ START_TEST(other_call)
 
 	begin();
 	negotiate();
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	ok(vhost_frontend_call(&vf, 0, -1, &d));
 	add(0, 1, 1);
@@ -517,7 +546,7 @@ START_TEST(configuration)
 			 8);
 	/* Beyond the device's configuration: nothing is written. */
 	ok(vhost_frontend_set_config(&vf, 7, wrote, 2, &d));
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	virtio_config_changed(&toy->vd);
 	p = (struct pollfd){ .fd = vf.request, .events = POLLIN };
 	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
@@ -532,7 +561,7 @@ START_TEST(status_and_reset)
 	begin();
 	negotiate();
 	ok(vhost_frontend_status(&vf, 15, &d));
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	if (_i)
 		ok(vhost_frontend_status(&vf, 0, &d));
@@ -543,10 +572,9 @@ START_TEST(status_and_reset)
 	usleep(20000);
 	ck_assert_uint_eq(used_idx(0), 1);
 	/* Everything anew. */
-	memset(ring(0), 0, 0x4000);
-	avail[0] = 0;
-	ok(vhost_frontend_features(&vf, VIRTIO_F_VERSION_1, &d));
-	start_ring(0, 0);
+	ring_new(0);
+	accept_features();
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	end();
 }
@@ -559,7 +587,7 @@ START_TEST(front_end_comes_again)
 	begin();
 	for (unsigned i = 0; i < 3; i++) {
 		negotiate();
-		start_ring(0, avail[0]);
+		start_ring(0, base_after(i));
 		round_trip(0, i, 1);
 		vhost_frontend_release(&vf);
 		until_ended(i + 1);
@@ -582,7 +610,7 @@ START_TEST(replay)
 	begin();
 	negotiate();
 	ck_assert_int_ge(vf.inflight_fd, 0);
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 100); /* given back before the end */
 	toy->hold = true;
 	for (unsigned i = 1; i < 5; i++)
@@ -619,7 +647,7 @@ START_TEST(replay_not_twice)
 
 	begin();
 	negotiate();
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	round_trip(0, 1, 2);
 	wait_gone();
@@ -652,7 +680,7 @@ START_TEST(replay_hostile)
 
 	begin();
 	negotiate();
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	wait_gone();
 	bytes = vf.inflight.mmap_size_bytes;
@@ -681,13 +709,7 @@ START_TEST(replay_hostile)
 	}
 	negotiate();
 	if (_i < 2) {
-		const struct vhost_ring bad = { .size = SIZE,
-						.base = 1,
-						.desc = ring(0),
-						.avail = ring_avail(0),
-						.used = ring_used(0),
-						.kick = kick[0],
-						.call = call[0] };
+		const struct vhost_ring bad = describe(0, 1);
 
 		ck_assert_int_eq(vhost_frontend_start(&vf, 0, &bad, &d), -EIO);
 	} else {
@@ -697,6 +719,59 @@ START_TEST(replay_hostile)
 	d = DIAG_INIT;
 	ok(vhost_frontend_stop(&vf, 0, &base, &d));
 	munmap(r, bytes);
+	end();
+}
+END_TEST
+
+/* ---- packed rings ------------------------------------------------------- */
+
+/* What is in flight is not tracked, and asking is no error. */
+START_TEST(packed_untracked)
+{
+	begin();
+	negotiate();
+	ck_assert_uint_ne(vf.protocol & VU_P_INFLIGHT_SHMFD, 0);
+	ck_assert_int_lt(vf.inflight_fd, 0);
+	end();
+}
+END_TEST
+
+/* Around the ring's end, where the wrap counters change, and stopped at each
+ * position. */
+START_TEST(packed_positions)
+{
+	uint32_t base = base_after(0);
+
+	begin();
+	negotiate();
+	for (unsigned i = 0; i < 3 * SIZE; i++) {
+		start_ring(0, base);
+		round_trip(0, i % 8, (uint8_t)i);
+		ok(vhost_frontend_stop(&vf, 0, &base, &d));
+		ck_assert_uint_eq(base, base_after(i + 1));
+	}
+	end();
+}
+END_TEST
+
+/* Beyond the ring; halves that differ: requests would be in flight. */
+START_TEST(packed_no_position)
+{
+	static const uint32_t bases[] = { SIZE | SIZE << 16, 0x8000, 0x80008001,
+					  0xffffffff };
+	struct vhost_ring bad;
+
+	begin();
+	negotiate();
+	bad = describe(0, bases[_i]);
+	ck_assert_int_eq(vhost_frontend_start(&vf, 0, &bad, &d), -EIO);
+	d = DIAG_INIT;
+	/* The next front end is served. */
+	vhost_frontend_release(&vf);
+	until_ended(1);
+	negotiate();
+	start_ring(0, base_after(0));
+	round_trip(0, 0, 1);
 	end();
 }
 END_TEST
@@ -864,12 +939,14 @@ START_TEST(hostile_front_end)
 	negotiate();
 	/* Features cannot change while a ring runs: that is another error. */
 	if (h->request != VU_SET_FEATURES) {
-		start_ring(0, 0);
+		start_ring(0, base_after(0));
 		round_trip(0, 0, 1);
 	}
 	send_hostile(h, ack);
 	got = h->request == VU_GET_CONFIG || ack || h->dead ? verdict() : -1;
-	if (h->dead)
+	if (h->request == VU_GET_INFLIGHT_FD && format)
+		ck_assert_msg(got == 0, "%s", h->what); /* no such memory */
+	else if (h->dead)
 		ck_assert_msg(got == -1, "%s", h->what);
 	else
 		ck_assert_msg(
@@ -879,14 +956,24 @@ START_TEST(hostile_front_end)
 	vhost_frontend_release(&vf);
 	d = DIAG_INIT;
 	until_ended(1);
-	memset(ring(0), 0, 0x4000);
-	avail[0] = 0;
+	ring_new(0);
 	negotiate();
-	start_ring(0, 0);
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	end();
 }
 END_TEST
+
+/* More available than the ring has; packed: a name that it does not have. */
+static void break_ring(void)
+{
+	if (!format) {
+		vr[0].avail = 1000;
+		add(0, 0, 1);
+	} else {
+		vring_offer1(&vr[0], SIZE, buffer_at(0, 0), 1, 0);
+	}
+}
 
 /* Class (p): a ring that breaks the rules: err is signalled, the device serves
  * on. */
@@ -900,16 +987,14 @@ START_TEST(hostile_ring)
 	begin();
 	negotiate();
 	ck_assert_int_eq(vu_send(vf.fd, &h, &zero, &broken, 1), 0);
-	start_ring(0, 0);
-	avail[0] = 1000;
-	add(0, 0, 1);
+	start_ring(0, base_after(0));
+	break_ring();
 	ring_kick(0);
 	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
 	ok(vhost_frontend_reset(&vf, &d));
-	memset(ring(0), 0, 0x4000);
-	avail[0] = 0;
-	ok(vhost_frontend_features(&vf, VIRTIO_F_VERSION_1, &d));
-	start_ring(0, 0);
+	ring_new(0);
+	accept_features();
+	start_ring(0, base_after(0));
 	round_trip(0, 0, 1);
 	close(broken);
 	end();
@@ -979,12 +1064,10 @@ START_TEST(memory_must_be_shared)
 }
 END_TEST
 
-static Suite *suite(void)
+static TCase *both_formats(bool packed)
 {
-	Suite *s = suite_create("vhost-user");
-	TCase *t = tcase_create("vhost-user");
+	TCase *t = FORMAT_CASE("vhost-user", packed);
 
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, greeting);
 	tcase_add_test(t, requests);
 	tcase_add_test(t, requests_before_start);
@@ -994,14 +1077,41 @@ static Suite *suite(void)
 	tcase_add_test(t, configuration);
 	tcase_add_loop_test(t, status_and_reset, 0, 2);
 	tcase_add_test(t, front_end_comes_again);
+	tcase_add_loop_test(t, hostile_front_end, 0, 2 * ARRAY_SIZE(hostile));
+	tcase_add_test(t, hostile_ring);
+	return t;
+}
+
+static TCase *only_split(void)
+{
+	TCase *t = FORMAT_CASE("in flight", false);
+
 	tcase_add_test(t, replay);
 	tcase_add_test(t, replay_not_twice);
 	tcase_add_loop_test(t, replay_hostile, 0, 5);
-	tcase_add_loop_test(t, hostile_front_end, 0, 2 * ARRAY_SIZE(hostile));
-	tcase_add_test(t, hostile_ring);
 	tcase_add_loop_test(t, hostile_back_end, 0, ARRAY_SIZE(bad_replies));
 	tcase_add_test(t, memory_must_be_shared);
-	suite_add_tcase(s, t);
+	return t;
+}
+
+static TCase *only_packed(void)
+{
+	TCase *t = FORMAT_CASE("positions", true);
+
+	tcase_add_test(t, packed_untracked);
+	tcase_add_test(t, packed_positions);
+	tcase_add_loop_test(t, packed_no_position, 0, 4);
+	return t;
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("vhost-user");
+
+	suite_add_tcase(s, both_formats(false));
+	suite_add_tcase(s, both_formats(true));
+	suite_add_tcase(s, only_split());
+	suite_add_tcase(s, only_packed());
 	return s;
 }
 
