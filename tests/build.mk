@@ -118,7 +118,11 @@ $(B)/bench/%: tests/bench/%.c $(O)/.deps
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $<
-bench-programs := $(B)/bench/elapsed $(if $(filter x86_64,$(ARCH)),$(B)/bench/minimal-kvm)
+$(B)/bench/requests: tests/images/tools/requests.c $(O)/.deps
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $<
+bench-programs := $(B)/bench/elapsed $(B)/bench/requests $(if $(filter x86_64,$(ARCH)),$(B)/bench/minimal-kvm)
 .PHONY: bench bench-build
 bench-build: $(B)/spandrel $(bench-programs) payloads
 bench:

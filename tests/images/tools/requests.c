@@ -9,8 +9,9 @@
  *
  * One in flight, so that nothing is shared between requests. The first eighth
  * is for warming up and is not counted. Prints "REQUESTS WHAT NANOSECONDS", the
- * mean of the others: in a server that counts instructions, these are what the
- * guest, the VMM and the server's kernel executed.
+ * median of the others, as what else the guest does between has no part in it:
+ * in a server that counts instructions, these are what the guest, the VMM and
+ * the server's kernel executed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -84,19 +85,30 @@ static void ask(const struct target *t)
 		fail("datagram");
 }
 
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 static int measure(const struct target *t, const char *what,
 		   void (*request)(const struct target *t), unsigned long count)
 {
+	uint64_t *took = calloc(count, sizeof(*took)), start;
 	unsigned long warm = count / 8;
-	uint64_t start;
 
-	for (unsigned long i = 0; i < warm; i++)
+	if (!took)
+		fail("memory");
+	for (unsigned long i = 0; i < count; i++) {
+		start = now_ns();
 		request(t);
-	start = now_ns();
-	for (unsigned long i = warm; i < count; i++)
-		request(t);
+		took[i] = now_ns() - start;
+	}
+	qsort(took + warm, count - warm, sizeof(*took), compare);
 	printf("REQUESTS %s %" PRIu64 "\n", what,
-	       (now_ns() - start) / (count - warm));
+	       took[warm + (count - warm) / 2]);
+	free(took);
 	return 0;
 }
 
