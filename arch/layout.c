@@ -104,6 +104,8 @@ int layout_check_memory(const struct vm_config *cfg,
 /* Is it one that every machine has, or one that was asked for? */
 static bool wanted(const struct vm_config *cfg, const char *cls)
 {
+	if (!strcmp(cls, "flash-cfi"))
+		return cfg->firmware_vars;
 	if (!strcmp(cls, "watchdog-sp805"))
 		return cfg->watchdog;
 	if (!strcmp(cls, "vmgenid"))

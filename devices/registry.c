@@ -22,6 +22,7 @@ static const struct device_class *const classes[] = {
 	&acpi_pm_class,
 	&ged_class,
 	&debug_console_class,
+	&flash_cfi_class,
 	&pci_host_class,
 #ifdef CONFIG_VIRTIO_BLK
 	&virtio_blk_class,

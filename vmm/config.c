@@ -75,6 +75,13 @@ static const struct schema_key firmware_keys[] = {
 	{ .type = SCHEMA_PATH, .offset = AT(firmware), SINCE },
 };
 
+static const struct schema_key firmware_vars_keys[] = {
+	{ .type = SCHEMA_PATH,
+	  .arch = "arm64",
+	  .offset = AT(firmware_vars),
+	  SINCE },
+};
+
 static const struct schema_key kernel_keys[] = {
 	{ .type = SCHEMA_PATH, .offset = AT(kernel), SINCE },
 };
@@ -432,7 +439,17 @@ static const struct schema_option firmware_option = {
 	KEYS(firmware_keys),
 	.doc = "firmware that loads a system from a disk, instead of --kernel; "
 	       "x86_64: CLOUDHV.fd, or another ELF file with a PVH entry; "
-	       "arm64: U-Boot for qemu_arm64",
+	       "arm64: AAVMF_CODE.fd, or U-Boot for qemu_arm64",
+	MACHINE,
+};
+
+static const struct schema_option firmware_vars_option = {
+	.name = "firmware-vars",
+	.group = "What to boot",
+	KEYS(firmware_vars_keys),
+	.doc = "file for the variables of --firmware (boot order, keys); made "
+	       "if there is none, else AAVMF_VARS.fd or what an earlier "
+	       "machine left; AAVMF needs it",
 	MACHINE,
 };
 
@@ -588,15 +605,34 @@ static const struct schema_option verbose_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&firmware_option,      &kernel_option,	 &initramfs_option,
-	&cmdline_option,       &cpus_option,	 &memory_option,
-	&serial_option,	       &console_option,	 &console_port_option,
-	&debug_console_option, &disk_option,	 &rate_group_option,
-	&rng_option,	       &balloon_option,	 &pmem_option,
-	&rtc_option,	       &watchdog_option, &tpm_option,
-	&pvpanic_option,       &net_option,	 &platform_option,
-	&hypervisor_option,    &log_file_option, &verbose_option,
-	&vsock_option,	       &fs_option,	 &generic_vhost_user_option,
+	&firmware_option,
+	&firmware_vars_option,
+	&kernel_option,
+	&initramfs_option,
+	&cmdline_option,
+	&cpus_option,
+	&memory_option,
+	&serial_option,
+	&console_option,
+	&console_port_option,
+	&debug_console_option,
+	&disk_option,
+	&rate_group_option,
+	&rng_option,
+	&balloon_option,
+	&pmem_option,
+	&rtc_option,
+	&watchdog_option,
+	&tpm_option,
+	&pvpanic_option,
+	&net_option,
+	&platform_option,
+	&hypervisor_option,
+	&log_file_option,
+	&verbose_option,
+	&vsock_option,
+	&fs_option,
+	&generic_vhost_user_option,
 };
 
 const struct schema vm_config_schema = {
@@ -856,6 +892,10 @@ static int check_payload(const struct vm_config *c, struct diag *d)
 			    : c->cmdline   ? "--cmdline"
 					   : NULL;
 
+	if (c->firmware_vars && !c->firmware)
+		return diag_fail(d, EINVAL,
+				 "--firmware-vars: needs --firmware FILE, "
+				 "which keeps its variables there");
 	if (!c->firmware || !other)
 		return 0;
 	return diag_fail(d, EINVAL,

@@ -277,11 +277,12 @@ struct platform_config {
 
 /**
  * struct vm_config - everything; a field has the name of its option
- * @firmware, @kernel, @initramfs, @cmdline, @log_file: NULL if not given
+ * @firmware, @firmware_vars, @kernel, @initramfs, @cmdline, @log_file: NULL if
+ * not given
  * @verbosity: how often -v was given
  */
 struct vm_config {
-	char *firmware, *kernel, *initramfs, *cmdline;
+	char *firmware, *firmware_vars, *kernel, *initramfs, *cmdline;
 	struct cpus_config cpus;
 	struct memory_config memory;
 	struct char_config serial, console;

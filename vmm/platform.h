@@ -65,6 +65,7 @@ struct plat_prop {
  * @PLAT_PM_TIMER: FADT X_PM_TMR_BLK
  * @PLAT_TPM: ACPI TPM2 table; range[0] holds a command response buffer
  * @PLAT_POWER_GPIO: GPIO controller whose line 3 is the power key
+ * @PLAT_FLASH: where firmware keeps its variables
  * @PLAT_WATCHDOG: WDAT, see enum plat_watchdog
  */
 enum plat_role {
@@ -78,6 +79,7 @@ enum plat_role {
 	PLAT_PM_TIMER,
 	PLAT_TPM,
 	PLAT_POWER_GPIO,
+	PLAT_FLASH,
 	PLAT_WATCHDOG,
 };
 

@@ -1124,7 +1124,7 @@ static int check_arch(const struct schema_option *o, const struct schema_key *k,
 		set = *(const bool *)f;
 	else if (k->type == SCHEMA_ENUM)
 		set = *(const unsigned *)f != 0;
-	else if (k->type == SCHEMA_STRING)
+	else if (k->type == SCHEMA_STRING || k->type == SCHEMA_PATH)
 		set = *(const char *const *)f != NULL;
 	if (!set)
 		return 0;

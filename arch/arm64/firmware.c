@@ -8,18 +8,23 @@
  * disk by itself.
  *
  * UEFI begins with a branch and has a firmware volume 4 KiB later, "_FVH" at
- * 0x28 of it (PI 1.8 vol. 3 sec. 3.2.1). Debian's build never gets anywhere
- * without flash for its variables.
+ * 0x28 of it (PI 1.8 vol. 3 sec. 3.2.1). It is padded with zeros to the size of
+ * a flash bank; those are not copied, and so take no memory. It never gets
+ * anywhere without flash for its variables, and U-Boot would read its
+ * environment from there at the speed of exits: each is refused where the
+ * other belongs.
  *
  * Files are hostile: nothing in them is used but to refuse them early.
  *
- * Not implemented: AAVMF, a kernel through firmware (fw_cfg).
+ * Not implemented: fw_cfg, which AAVMF from 2026.08 on needs, and by which a
+ * kernel goes through firmware.
  */
 #include "arch/arm64/firmware.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arch/arm64/fdt.h"
 #include "arch/arm64/image.h"
@@ -33,6 +38,7 @@
 #define FV_MARK	      0x28
 #define FV_GUID	      0x10
 #define UEFI_FV	      0x1000
+#define CHUNK_BYTES   KIB(64)
 #define HEAD_BYTES    (UEFI_FV + 64)
 
 /** struct firmware - a file; @head: its first @head_bytes, zeros behind them */
@@ -88,29 +94,47 @@ static const char *known(const struct firmware *f)
 	return "UEFI firmware for another machine (OVMF?)";
 }
 
-static int recognise(const struct firmware *f, struct diag *d)
+static int check_uefi(bool has_flash, struct diag *d)
+{
+	if (has_flash)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "is UEFI (AAVMF), which keeps its variables in flash: "
+			 "give --firmware-vars FILE, which is made if it does "
+			 "not exist");
+}
+
+static int check_uboot(const struct firmware *f, bool has_flash, struct diag *d)
 {
 	uint64_t end = get_le64(f->head + UBOOT_END);
 
-	if (starts_with_branch(f) && is_volume(f, UEFI_FV))
-		return diag_fail(d, ENOTSUP,
-				 "is UEFI (AAVMF), which needs flash memory "
-				 "for its variables, and there is none yet: "
-				 "use U-Boot");
-	if (is_kernel(f))
-		return diag_fail(d, ENOEXEC,
-				 "is a Linux kernel: give it as --kernel");
-	if (!is_uboot(f))
-		return diag_fail(d, ENOEXEC,
-				 "is %s; arm64 starts qemu_arm64/u-boot.bin of "
-				 "Debian's u-boot-qemu",
-				 known(f));
 	if (end > f->size_bytes)
 		return diag_fail(d, EINVAL,
 				 "is cut off: has %" PRIu64 " of %" PRIu64
 				 " bytes",
 				 f->size_bytes, end);
+	if (has_flash)
+		return diag_fail(d, EINVAL,
+				 "is U-Boot, which keeps variables in a file "
+				 "on the disk: leave out --firmware-vars");
 	return 0;
+}
+
+static int recognise(const struct firmware *f, bool has_flash, struct diag *d)
+{
+	if (starts_with_branch(f) && is_volume(f, UEFI_FV))
+		return check_uefi(has_flash, d);
+	if (is_kernel(f))
+		return diag_fail(d, ENOEXEC,
+				 "is a Linux kernel: give it as --kernel");
+	if (!is_uboot(f))
+		return diag_fail(
+			d, ENOEXEC,
+			"is %s; arm64 starts AAVMF_CODE.fd of Debian's "
+			"qemu-efi-aarch64, and qemu_arm64/u-boot.bin "
+			"of u-boot-qemu",
+			known(f));
+	return check_uboot(f, has_flash, d);
 }
 
 static int read_head(struct firmware *f, int fd, struct diag *d)
@@ -121,6 +145,30 @@ static int read_head(struct firmware *f, int fd, struct diag *d)
 		return err;
 	f->head_bytes = MIN(f->size_bytes, sizeof(f->head));
 	return arm64_read_file(fd, f->head, f->head_bytes, d);
+}
+
+static bool is_zero(const uint8_t *data, size_t len)
+{
+	return !data[0] && !memcmp(data, data + 1, len - 1);
+}
+
+/* Into memory that reads as zero. */
+static int copy_file(const struct firmware *f, int fd, uint8_t *rom,
+		     struct diag *d)
+{
+	uint8_t chunk[CHUNK_BYTES];
+
+	for (uint64_t at = 0; at < f->size_bytes; at += sizeof(chunk)) {
+		size_t len = MIN(f->size_bytes - at, sizeof(chunk));
+		ssize_t n = pread(fd, chunk, len, (off_t)at);
+
+		if (n != (ssize_t)len)
+			return diag_fail(d, n < 0 ? errno : EIO,
+					 "cannot be read");
+		if (!is_zero(chunk, len))
+			memcpy(rom + at, chunk, len);
+	}
+	return 0;
 }
 
 static int load_file(const struct firmware *f, const struct platform *p,
@@ -135,7 +183,7 @@ static int load_file(const struct firmware *f, const struct platform *p,
 	rom = ram_pin(load->rom, GPA(p->rom.base), f->size_bytes);
 	if (!rom)
 		return diag_fail(d, ENOTSUP, "this machine has no ROM");
-	return arm64_read_file(load->firmware_fd, rom, f->size_bytes, d);
+	return copy_file(f, load->firmware_fd, rom, d);
 }
 
 static int write_dtb(struct guest_ram *ram, const struct platform *p,
@@ -169,8 +217,8 @@ int arm64_firmware_load(struct arch_boot *boot, struct guest_ram *ram,
 	int err;
 
 	if ((err = read_head(&f, load->firmware_fd, d)) ||
-	    (err = recognise(&f, d)) || (err = load_file(&f, p, load, d)) ||
-	    (err = write_dtb(ram, p, d)))
+	    (err = recognise(&f, platform_find(p, PLAT_FLASH), d)) ||
+	    (err = load_file(&f, p, load, d)) || (err = write_dtb(ram, p, d)))
 		return diag_fail(d, -err, "--firmware %s", load->firmware_name);
 	*boot = (struct arch_boot){ .entry = GPA(p->rom.base),
 				    .arg = GPA(p->ram[0].base) };

@@ -6,7 +6,7 @@
  * reads the configuration and what the host can do, and fills the platform
  * description. Each check names the option, the value and the limit.
  *
- * Not implemented: NUMA nodes, device memory hot-plug, flash for variables.
+ * Not implemented: NUMA nodes, device memory hot-plug.
  */
 #include "arch/arm64/layout.h"
 
@@ -241,7 +241,9 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	p->virtio_mmio_stride = ARM64_VIRTIO_STRIDE;
 	p->virtio_mmio_pin = ARM64_SPI_VIRTIO;
 	if (cfg->firmware)
-		p->rom = layout_mmio(ARM64_ROM_BASE, ARM64_ROM_SIZE);
+		p->rom = layout_mmio(ARM64_ROM_BASE,
+				     cfg->firmware_vars ? ARM64_FIRMWARE_MAX
+							: ARM64_ROM_SIZE);
 	p->pvpanic = layout_mmio(ARM64_PVPANIC_BASE, 2);
 	return 0;
 }
@@ -255,6 +257,7 @@ unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 		{ "gpio-pl061", PLAT_MMIO, ARM64_PL061_BASE, ARM64_SPI_PL061 },
 		{ "vmgenid", PLAT_MMIO, 0, ARM64_SPI_VMGENID },
 		{ "vmclock", PLAT_MMIO, 0, ARM64_SPI_VMCLOCK },
+		{ "flash-cfi", PLAT_MMIO, ARM64_FLASH_BASE, ARCH_NO_PIN },
 		{ "watchdog-sp805", PLAT_MMIO, ARM64_WATCHDOG_BASE,
 		  ARCH_NO_PIN },
 	};

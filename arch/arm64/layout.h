@@ -8,9 +8,9 @@
  * 1 GiB up, and nothing else.
  *
  *	0x0000_0000  64 MiB of ROM with the firmware, where there is one
- *	0x0400_0000  64 MiB of ROM that reads as zero: U-Boot looks for its
- *		     environment there, byte by byte (flash for variables is
- *		     not implemented)
+ *	0x0400_0000  64 MiB of flash for variables (--firmware-vars), or of ROM
+ *		     that reads as zero: U-Boot looks for its environment
+ *		     there, byte by byte
  *	0x0800_0000  GICD, 64 KiB
  *	0x0801_0000  GICC, 64 KiB (GICv2 only)
  *	0x0808_0000  ITS, 128 KiB (GICv3 with PCI only)
@@ -49,6 +49,7 @@
 #define ARM64_ROM_BASE	       UINT64_C(0)
 #define ARM64_ROM_SIZE	       MIB(128)
 #define ARM64_FIRMWARE_MAX     MIB(64)
+#define ARM64_FLASH_BASE       UINT64_C(0x04000000)
 #define ARM64_GICD_BASE	       UINT64_C(0x08000000)
 #define ARM64_GICD_SIZE	       KIB(64)
 #define ARM64_GICC_BASE	       UINT64_C(0x08010000)

@@ -48,6 +48,10 @@ extern const struct device_class vmgenid_class;
 /** vmclock_class - VMClock, in platform.vmclock; no registers; edge wire */
 extern const struct device_class vmclock_class;
 
+/** flash_cfi_class - NOR flash for firmware's variables, 64 MiB, in
+ * config->firmware_vars; no wire */
+extern const struct device_class flash_cfi_class;
+
 /** watchdog_sp805_class - Arm PrimeCell watchdog, 4 KiB, also for ACPI's WDAT;
  * no wire */
 extern const struct device_class watchdog_sp805_class;

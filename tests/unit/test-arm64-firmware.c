@@ -150,7 +150,8 @@ static const struct wrong {
 	int err;
 	const char *says;
 } wrong[] = {
-	{ 0x1028, "_FVH", 4, ENOTSUP, "needs flash memory for its variables" },
+	{ 0x1028, "_FVH", 4, EINVAL,
+	  "variables in flash: give --firmware-vars" },
 	{ 56, "ARM\x64", 4, ENOEXEC, "is a Linux kernel: give it as --kernel" },
 	{ 0, "\177ELF", 4, ENOEXEC, "is an ELF file" },
 	{ 0, "QFI\xfb", 4, ENOEXEC, "is a qcow2 disk image" },
@@ -162,6 +163,33 @@ START_TEST(test_wrong)
 {
 	memcpy(file + wrong[_i].at, wrong[_i].bytes, wrong[_i].len);
 	expect_refusal(sizeof(file), wrong[_i].err, wrong[_i].says);
+}
+END_TEST
+
+static void add_flash(void)
+{
+	const struct plat_dev flash = { .role = PLAT_FLASH };
+
+	ck_assert_int_eq(platform_add(&p, &flash, &d), 0);
+}
+
+START_TEST(test_uefi_with_flash)
+{
+	uint8_t seen[FILE_BYTES];
+
+	add_flash();
+	memcpy(file + 0x1028, "_FVH", 4);
+	ck_assert_msg(!load_size(MIB(64)), "%s", d.text[0]);
+	ck_assert_uint_eq(boot.entry.v, 0);
+	ck_assert(ram_read(&rom, GPA(0), seen, sizeof(seen)));
+	ck_assert_mem_eq(seen, file, sizeof(file));
+}
+END_TEST
+
+START_TEST(test_uboot_with_flash)
+{
+	add_flash();
+	expect_refusal(sizeof(file), EINVAL, "leave out --firmware-vars");
 }
 END_TEST
 
@@ -210,6 +238,8 @@ int main(void)
 	tcase_add_test(tc, test_whole_rom);
 	tcase_add_loop_test(tc, test_wrong, 0, ARRAY_SIZE(wrong));
 	tcase_add_test(tc, test_volumes);
+	tcase_add_test(tc, test_uefi_with_flash);
+	tcase_add_test(tc, test_uboot_with_flash);
 	tcase_add_test(tc, test_no_rom);
 	suite_add_tcase(s, tc);
 	return suite_run(s);

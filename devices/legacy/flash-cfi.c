@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: NOR flash in which firmware keeps its variables
+ *
+ * Two 16-bit chips side by side on a 32-bit bus, as on QEMU's virt and Arm's
+ * reference boards: every command and every answer stands in both halves of a
+ * word. The command set is Intel's (CFI primary vendor 0x0001: Common Flash
+ * Memory Interface, JEDEC JEP137; Intel StrataFlash P30 data sheet). Blocks of
+ * 256 KiB are erased to ones; programming only clears bits.
+ *
+ * Flash is as large as its window, and has memory where its file has bytes:
+ * what lies behind reads as erased and cannot be programmed.
+ *
+ * What the guest programs is in the file before its next instruction, in the
+ * guest's order, so a VMM that is killed leaves what a board leaves whose
+ * power fails; firmware is made for that. At the end of a series of writes
+ * (back to reading) the file is also made durable.
+ *
+ * Answers of registers: QEMU's hw/block/pflash_cfi01.c is what firmware has
+ * been tried with. Threads: registers on vCPU threads under fixed.lock.
+ * Not implemented: mapping it for reads, which exit to the VMM word by word
+ * (AAVMF reads its variables once, U-Boot would read its environment for
+ * minutes); locking of blocks (accepted, without effect), the protection
+ * registers, suspend.
+ */
+#include "devices/legacy/flash-cfi.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+
+#include "devices/legacy/fixed.h"
+#include "devices/legacy/legacy.h"
+
+#define ERASED 0xff
+
+enum flash_command {
+	CMD_PROGRAM_ALT = 0x10,
+	CMD_ERASE = 0x20,
+	CMD_PROGRAM = 0x40,
+	CMD_CLEAR_STATUS = 0x50,
+	CMD_LOCK = 0x60,
+	CMD_STATUS = 0x70,
+	CMD_IDENTIFY = 0x90,
+	CMD_QUERY = 0x98,
+	CMD_CONFIRM = 0xd0,
+	CMD_BUFFER = 0xe8,
+	CMD_ARRAY = 0xff,
+};
+
+/* Status register; ready is always set here: the guest never has to wait. */
+#define STATUS_READY	     0x80
+#define STATUS_ERASE_ERROR   0x20
+#define STATUS_PROGRAM_ERROR 0x10
+
+/* What a read gives. */
+enum flash_view { VIEW_ARRAY, VIEW_STATUS, VIEW_ID, VIEW_QUERY, VIEWS };
+
+/* What the next write is. */
+enum flash_step {
+	STEP_COMMAND,
+	STEP_PROGRAM,	     /* the datum */
+	STEP_ERASE_CONFIRM,  /* 0xd0, at the block */
+	STEP_LOCK_CONFIRM,   /* 0x01 or 0xd0 */
+	STEP_BUFFER_COUNT,   /* words that follow, minus one */
+	STEP_BUFFER_DATA,    /* a word into the buffer */
+	STEP_BUFFER_CONFIRM, /* 0xd0: program the buffer */
+	STEPS,
+};
+
+/**
+ * struct flash - the device
+ * @fd: of the variables, -1: none; @name: for messages
+ * @store: @store_bytes of content
+ * @buffer, @buffer_used: for CMD_BUFFER, from @buffer_at; @buffer_left words
+ *	are still to come
+ * @dirty: the file was written since it was made durable
+ */
+struct flash {
+	struct device dev;
+	struct fixed fixed;
+	int fd;
+	const char *name;
+	uint8_t *store;
+	uint64_t store_bytes;
+	enum flash_view view;
+	enum flash_step step;
+	uint8_t status;
+	uint64_t buffer_at;
+	uint32_t buffer_used, buffer_left;
+	uint8_t buffer[FLASH_BUFFER_BYTES];
+	bool dirty;
+	atomic_uint misuse;
+};
+
+static struct flash *to_flash(struct device *dev)
+{
+	return container_of(dev, struct flash, dev);
+}
+
+/* ---- content ------------------------------------------------------------ */
+
+/* The guest sees a file that cannot be written as flash that is worn out. */
+static bool keep(struct flash *f, uint64_t at, uint64_t len)
+{
+	const uint8_t *from = f->store + at;
+
+	while (f->fd >= 0 && len) {
+		ssize_t n = pwrite(f->fd, from, len, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			log_guest(&f->misuse, "--firmware-vars %s: %s", f->name,
+				  n ? strerror(errno) : "is full");
+			return false;
+		}
+		from += n;
+		at += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	f->dirty = f->fd >= 0;
+	return true;
+}
+
+static void program(struct flash *f, uint64_t at, const uint8_t *data,
+		    uint64_t len)
+{
+	bool good = range_within(at, len, 0, f->store_bytes);
+
+	for (uint64_t i = 0; good && i < len; i++)
+		f->store[at + i] &= data[i];
+	if (!good || !keep(f, at, len))
+		f->status |= STATUS_PROGRAM_ERROR;
+}
+
+static void erase(struct flash *f, uint64_t at)
+{
+	uint64_t block = at - at % FLASH_BLOCK_BYTES;
+
+	if (block >= f->store_bytes)
+		return;
+	memset(f->store + block, ERASED, FLASH_BLOCK_BYTES);
+	if (!keep(f, block, FLASH_BLOCK_BYTES))
+		f->status |= STATUS_ERASE_ERROR;
+}
+
+static void make_durable(struct flash *f)
+{
+	if (f->dirty && fdatasync(f->fd))
+		log_guest(&f->misuse, "--firmware-vars %s: %s", f->name,
+			  strerror(errno));
+	f->dirty = false;
+}
+
+/* ---- reads -------------------------------------------------------------- */
+
+/* Both chips answer alike. */
+static uint32_t both(uint16_t half)
+{
+	return (uint32_t)half << 16 | half;
+}
+
+/* Intel, and a P30 of 256 Mbit; block status: not locked. */
+static uint16_t identity(uint64_t word)
+{
+	static const uint16_t id[] = { 0x0089, 0x8919, 0 };
+
+	return word < ARRAY_SIZE(id) ? id[word] : 0;
+}
+
+/* JEP137 and JESD68.01: one byte a word; times and voltages are a P30's. */
+static uint16_t query(uint64_t word)
+{
+	static const uint8_t table[] = {
+		[0x10] = 'Q',  'R',  'Y',  [0x13] = 0x01, 0x00, /* Intel command
+								   set */
+		[0x15] = 0x31, 0x00,	   /* its extended table */
+		[0x1b] = 0x17, 0x20,	   /* 1.7 to 2.0 V */
+		[0x1f] = 0x08, 0x09, 0x0a, /* typical times, powers of two */
+		[0x23] = 0x01, 0x01, 0x02, /* and how much more at most */
+		[0x27] = 25,	     /* 2^25 bytes a chip: 64 MiB in two */
+		[0x28] = 0x01, 0x00, /* 16 bits wide */
+		[0x2a] = 6,    0x00, /* 2^6 bytes of buffer a chip */
+		[0x2c] = 1, /* one region: 256 blocks of 512 * 256 bytes */
+		[0x2d] = 0xff, 0x00, 0x00, 0x02,	  [0x31] = 'P', 'R',
+		'I',	       '1',  '0',
+	};
+
+	static_assert(1u << 26 == FLASH_BYTES, "two chips of 2^25 bytes");
+	static_assert(2 << 6 == FLASH_BUFFER_BYTES, "two buffers of 2^6");
+	static_assert(256u * FLASH_BLOCK_BYTES == FLASH_BYTES, "256 blocks");
+	return word < sizeof(table) ? table[word] : 0;
+}
+
+static uint32_t answer(const struct flash *f, uint64_t offset)
+{
+	uint64_t word = offset / FLASH_WORD_BYTES;
+
+	if (f->view == VIEW_STATUS)
+		return both(f->status);
+	if (f->view == VIEW_ID)
+		return both(identity(word %
+				     (FLASH_BLOCK_BYTES / FLASH_WORD_BYTES)));
+	return both(query(word));
+}
+
+static uint8_t read_byte(void *opaque, uint64_t offset)
+{
+	const struct flash *f = to_flash(opaque);
+
+	if (f->view != VIEW_ARRAY)
+		return (uint8_t)(answer(f, offset) >>
+				 8 * (offset % FLASH_WORD_BYTES));
+	return offset < f->store_bytes ? f->store[offset] : ERASED;
+}
+
+static uint64_t flash_read(void *opaque, uint64_t offset, unsigned size)
+{
+	return fixed_read_bytes(opaque, offset, size, read_byte);
+}
+
+/* ---- commands ----------------------------------------------------------- */
+
+static void to_array(struct flash *f)
+{
+	f->view = VIEW_ARRAY;
+	f->step = STEP_COMMAND;
+	make_durable(f);
+}
+
+static void to_step(struct flash *f, enum flash_step step)
+{
+	f->view = VIEW_STATUS;
+	f->step = step;
+}
+
+static void to_view(struct flash *f, enum flash_view view)
+{
+	f->view = view;
+	f->step = STEP_COMMAND;
+}
+
+static void command(struct flash *f, uint8_t cmd)
+{
+	switch (cmd) {
+	case CMD_PROGRAM:
+	case CMD_PROGRAM_ALT:
+		to_step(f, STEP_PROGRAM);
+		break;
+	case CMD_ERASE:
+		to_step(f, STEP_ERASE_CONFIRM);
+		break;
+	case CMD_LOCK:
+		to_step(f, STEP_LOCK_CONFIRM);
+		break;
+	case CMD_BUFFER:
+		to_step(f, STEP_BUFFER_COUNT);
+		break;
+	case CMD_CLEAR_STATUS:
+		f->status = STATUS_READY;
+		break;
+	case CMD_STATUS:
+		to_view(f, VIEW_STATUS);
+		break;
+	case CMD_IDENTIFY:
+		to_view(f, VIEW_ID);
+		break;
+	case CMD_QUERY:
+		to_view(f, VIEW_QUERY);
+		break;
+	default:
+		to_array(f);
+	}
+}
+
+static void buffer_begin(struct flash *f, uint64_t offset, uint16_t minus_one)
+{
+	uint32_t words = minus_one + 1u;
+
+	if (words > FLASH_BUFFER_BYTES / FLASH_WORD_BYTES) {
+		f->status |= STATUS_PROGRAM_ERROR;
+		to_step(f, STEP_COMMAND);
+		return;
+	}
+	f->buffer_at = offset;
+	f->buffer_used = 0;
+	f->buffer_left = words;
+	f->step = STEP_BUFFER_DATA;
+}
+
+/* Words may come in any order, as long as they are within the buffer. */
+static void buffer_take(struct flash *f, uint64_t offset, const uint8_t *data,
+			unsigned size)
+{
+	if (!f->buffer_used) {
+		f->buffer_at = offset;
+		memset(f->buffer, ERASED, sizeof(f->buffer));
+	}
+	if (range_within(offset, size, f->buffer_at, sizeof(f->buffer))) {
+		uint64_t at = offset - f->buffer_at;
+
+		memcpy(f->buffer + at, data, size);
+		f->buffer_used = MAX(f->buffer_used, (uint32_t)(at + size));
+	} else {
+		f->status |= STATUS_PROGRAM_ERROR;
+	}
+	if (!--f->buffer_left)
+		f->step = STEP_BUFFER_CONFIRM;
+}
+
+static void confirm(struct flash *f, uint64_t offset, uint8_t cmd)
+{
+	if (cmd != CMD_CONFIRM && f->step != STEP_LOCK_CONFIRM) {
+		to_array(f);
+		return;
+	}
+	if (f->step == STEP_ERASE_CONFIRM)
+		erase(f, offset);
+	else if (f->step == STEP_BUFFER_CONFIRM)
+		program(f, f->buffer_at, f->buffer, f->buffer_used);
+	to_step(f, STEP_COMMAND);
+}
+
+static void flash_write(void *opaque, uint64_t offset, unsigned size,
+			uint64_t value)
+{
+	struct flash *f = to_flash(opaque);
+	uint8_t data[sizeof(value)];
+
+	for (unsigned i = 0; i < size; i++)
+		data[i] = (uint8_t)(value >> 8 * i);
+	if (f->step == STEP_COMMAND) {
+		command(f, data[0]);
+	} else if (f->step == STEP_PROGRAM) {
+		program(f, offset, data, size);
+		to_step(f, STEP_COMMAND);
+	} else if (f->step == STEP_BUFFER_COUNT) {
+		buffer_begin(f, offset, (uint16_t)value);
+	} else if (f->step == STEP_BUFFER_DATA) {
+		buffer_take(f, offset, data, size);
+	} else {
+		confirm(f, offset, data[0]);
+	}
+}
+
+static const struct bus_ops flash_ops = { flash_read, flash_write };
+
+/* ---- the file ----------------------------------------------------------- */
+
+static int open_vars(const char *name, struct diag *d)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+
+	if (fd < 0)
+		return diag_errno(d, errno, "--firmware-vars %s", name);
+	if (!fcntl(fd, F_OFD_SETLK, &lock))
+		return fd;
+	close(fd);
+	return diag_fail(d, EBUSY,
+			 "--firmware-vars %s: another machine uses it: give "
+			 "each machine a file of its own",
+			 name);
+}
+
+/* Bytes of store that the file asks for; an empty file is made. */
+static int measure(struct flash *f, struct diag *d)
+{
+	struct stat st;
+
+	if (fstat(f->fd, &st))
+		return diag_errno(d, errno, "--firmware-vars %s", f->name);
+	if (!S_ISREG(st.st_mode))
+		return diag_fail(d, EINVAL,
+				 "--firmware-vars %s: is not a regular file",
+				 f->name);
+	f->store_bytes = st.st_size ? (uint64_t)st.st_size : FLASH_VARS_BYTES;
+	if (f->store_bytes < FLASH_VARS_BYTES || f->store_bytes > FLASH_BYTES ||
+	    f->store_bytes % FLASH_BLOCK_BYTES)
+		return diag_fail(d, EINVAL,
+				 "--firmware-vars %s: has %" PRIu64
+				 " bytes: give a file that does not exist yet, "
+				 "or one of %" PRIu64 " to %" PRIu64
+				 " bytes in steps of %" PRIu64,
+				 f->name, f->store_bytes, FLASH_VARS_BYTES,
+				 FLASH_BYTES, FLASH_BLOCK_BYTES);
+	return st.st_size == 0;
+}
+
+static int read_store(struct flash *f, struct diag *d)
+{
+	for (uint64_t at = 0; at < f->store_bytes;) {
+		ssize_t n = pread(f->fd, f->store + at, f->store_bytes - at,
+				  (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return diag_fail(d, n ? errno : EIO,
+					 "--firmware-vars %s: cannot be read",
+					 f->name);
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int fill_store(struct flash *f, bool fresh, struct diag *d)
+{
+	f->store = malloc(f->store_bytes);
+	if (!f->store)
+		return diag_fail(d, ENOMEM,
+				 "no memory for %" PRIu64 " bytes of flash",
+				 f->store_bytes);
+	if (!fresh)
+		return read_store(f, d);
+	memset(f->store, ERASED, f->store_bytes);
+	if (keep(f, 0, f->store_bytes))
+		return 0;
+	return diag_fail(d, EIO, "--firmware-vars %s: cannot be written",
+			 f->name);
+}
+
+static int open_store(struct flash *f, const struct device_env *env,
+		      struct diag *d)
+{
+	int fresh = 1;
+
+	f->fd = -1;
+	f->name = env->config->firmware_vars;
+	f->store_bytes = FLASH_VARS_BYTES;
+	if (f->name && !env->tables_only) {
+		f->fd = open_vars(f->name, d);
+		if (f->fd < 0)
+			return f->fd;
+		fresh = measure(f, d);
+		if (fresh < 0)
+			return fresh;
+	}
+	return fill_store(f, fresh, d);
+}
+
+static void close_store(struct flash *f)
+{
+	free(f->store);
+	f->store = NULL;
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = -1;
+}
+
+/* ---- device ------------------------------------------------------------- */
+
+static int flash_realize(struct device *dev, const struct device_place *place,
+			 struct diag *d)
+{
+	struct flash *f = to_flash(dev);
+	int err = open_store(f, dev->env, d);
+
+	if (!err)
+		err = fixed_realize(&f->fixed, dev, place, FLASH_BYTES,
+				    &flash_ops, d);
+	if (err)
+		close_store(f);
+	return err;
+}
+
+static void flash_unrealize(struct device *dev)
+{
+	struct flash *f = to_flash(dev);
+
+	fixed_unrealize(&f->fixed);
+	close_store(f);
+}
+
+static void flash_reset(struct device *dev)
+{
+	struct flash *f = to_flash(dev);
+
+	f->status = STATUS_READY;
+	f->buffer_used = f->buffer_left = 0;
+	to_array(f);
+}
+
+/* Firmware wants both banks in one node: its own code, and this one. */
+static int flash_describe(const struct device *dev, struct platform *p,
+			  struct diag *d)
+{
+	struct plat_dev out = {
+		.role = PLAT_FLASH,
+		.name = "flash",
+		.compatible = "cfi-flash\0",
+		.prop = { { .name = "bank-width",
+			    .kind = PROP_U32,
+			    .u32 = FLASH_WORD_BYTES } },
+		.prop_count = 1,
+	};
+
+	fixed_describe(&((const struct flash *)dev)->fixed, &out, false);
+	if (p->rom.size_bytes) {
+		out.range[1] = out.range[0];
+		out.range[0] = p->rom;
+		out.range_count = 2;
+	}
+	return platform_add(p, &out, d);
+}
+
+static void flash_save(const struct device *dev, struct stream_out *out)
+{
+	const struct flash *f = (const void *)dev;
+
+	static_assert(offsetof(struct flash, dev) == 0, "first member");
+	stream_put_u8(out, (uint8_t)f->view);
+	stream_put_u8(out, (uint8_t)f->step);
+	stream_put_u8(out, f->status);
+	stream_put_u64(out, f->buffer_at);
+	stream_put_u32(out, f->buffer_used);
+	stream_put_u32(out, f->buffer_left);
+	stream_put(out, f->buffer, sizeof(f->buffer));
+	stream_put_u64(out, f->store_bytes);
+	stream_put(out, f->store, f->store_bytes);
+}
+
+static bool is_valid(const struct flash *in, const struct flash *now)
+{
+	return in->view < VIEWS && in->step < STEPS &&
+	       in->buffer_used <= sizeof(in->buffer) &&
+	       in->buffer_left <= sizeof(in->buffer) / FLASH_WORD_BYTES &&
+	       (in->step == STEP_BUFFER_DATA) == (in->buffer_left > 0) &&
+	       in->store_bytes == now->store_bytes;
+}
+
+/* The variables are the snapshot's: the guest has read them. */
+static int flash_load(struct device *dev, struct stream_in *in, struct diag *d)
+{
+	struct flash *f = to_flash(dev);
+	struct flash n = { .view = (enum flash_view)stream_get_u8(in),
+			   .step = (enum flash_step)stream_get_u8(in) };
+
+	n.status = stream_get_u8(in);
+	n.buffer_at = stream_get_u64(in);
+	n.buffer_used = stream_get_u32(in);
+	n.buffer_left = stream_get_u32(in);
+	stream_get(in, n.buffer, sizeof(n.buffer));
+	n.store_bytes = stream_get_u64(in);
+	if (in->failed || !is_valid(&n, f) || in->len - in->at < f->store_bytes)
+		return diag_fail(d, EBADMSG, "flash-cfi: damaged state");
+	stream_get(in, f->store, f->store_bytes);
+	f->view = n.view;
+	f->step = n.step;
+	f->status = n.status | STATUS_READY;
+	f->buffer_at = n.buffer_at;
+	f->buffer_used = n.buffer_used;
+	f->buffer_left = n.buffer_left;
+	memcpy(f->buffer, n.buffer, sizeof(f->buffer));
+	if (!keep(f, 0, f->store_bytes))
+		return diag_fail(d, EIO,
+				 "--firmware-vars %s: cannot be "
+				 "written",
+				 f->name);
+	return 0;
+}
+
+const struct device_class flash_cfi_class = {
+	.name = "flash-cfi",
+	.size_bytes = sizeof(struct flash),
+	.realize = flash_realize,
+	.describe = flash_describe,
+	.reset = flash_reset,
+	.save = flash_save,
+	.load = flash_load,
+	.unrealize = flash_unrealize,
+};
