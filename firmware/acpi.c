@@ -16,6 +16,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 
+#include "firmware/acpi-arm64.h"
 #include "firmware/acpi-buf.h"
 #include "firmware/dsdt.h"
 
@@ -126,6 +127,7 @@ enum {
 	FADT_FLAGS = 112,
 	FADT_RESET_REG = 116,
 	FADT_RESET_VALUE = 128,
+	FADT_ARM_BOOT_FLAGS = 129,
 	FADT_MINOR_VERSION = 131,
 	FADT_X_DSDT = 140,
 	FADT_X_PM_TIMER = 208,
@@ -138,6 +140,9 @@ enum {
 
 /* IA-PC boot architecture flags */
 enum { BOOT_NO_VGA = 1 << 2, BOOT_NO_CMOS_RTC = 1 << 5 };
+
+/* Arm boot architecture flags: PSCI, by HVC */
+enum { ARM_BOOT_PSCI = 1 << 0, ARM_BOOT_HVC = 1 << 1 };
 
 /* Fixed feature flags; buttons and RTC: there are none in fixed registers */
 enum {
@@ -178,19 +183,33 @@ static void fill_pm_timer(uint8_t *fadt, const struct plat_dev *dev)
 	fill_gas(fadt + FADT_X_PM_TIMER, dev, GAS_DWORD);
 }
 
+static bool has_gic(const struct platform *p)
+{
+	return p->intc.kind == INTC_GICV3 || p->intc.kind == INTC_GICV2;
+}
+
+static void fill_boot_flags(uint8_t *fadt, const struct platform *p)
+{
+	if (has_gic(p))
+		put_le16(fadt + FADT_ARM_BOOT_FLAGS,
+			 ARM_BOOT_PSCI | ARM_BOOT_HVC);
+	else if (has_hid(p, "PNP0B00"))
+		put_le16(fadt + FADT_BOOT_FLAGS, BOOT_NO_VGA);
+	else
+		put_le16(fadt + FADT_BOOT_FLAGS,
+			 BOOT_NO_VGA | BOOT_NO_CMOS_RTC);
+}
+
 static void fill_fadt(uint8_t *fadt, const struct platform *p, gpa_t dsdt)
 {
 	const struct plat_dev *sleep = platform_find(p, PLAT_RESET_SLEEP);
 	uint32_t flags = FLAG_WBINVD | FLAG_POWER_BUTTON | FLAG_SLEEP_BUTTON |
 			 FLAG_FIX_RTC | FLAG_HW_REDUCED;
-	uint16_t boot = BOOT_NO_VGA;
 
 	if (sleep)
 		flags |= FLAG_RESET_REG;
-	if (!has_hid(p, "PNP0B00"))
-		boot |= BOOT_NO_CMOS_RTC;
 	fadt[FADT_PROFILE] = PROFILE_ENTERPRISE_SERVER;
-	put_le16(fadt + FADT_BOOT_FLAGS, boot);
+	fill_boot_flags(fadt, p);
 	put_le32(fadt + FADT_FLAGS, flags);
 	fadt[FADT_MINOR_VERSION] = FADT_MINOR;
 	put_le64(fadt + FADT_X_DSDT, dsdt.v);
@@ -263,19 +282,51 @@ static void put_processor(struct acpi_buf *b, const struct platform *p,
 		put_x2apic(b, id, i, flags);
 }
 
-static int add_madt(struct builder *bl, gpa_t *where, struct diag *d)
+static void put_apics(struct acpi_buf *b, const struct platform *p)
 {
-	const struct platform *p = bl->p;
+	acpi_put32(b, LAPIC_BASE);
+	acpi_put32(b, 0); /* no 8259 */
+	for (unsigned i = 0; i < p->cpu_count; i++)
+		put_processor(b, p, i);
+	put_ioapic(b, &p->intc);
+}
+
+/* A table that @put writes behind its header */
+static int
+add_written(struct builder *bl, const char *signature, uint8_t revision,
+	    void (*put)(struct acpi_buf *b, const struct platform *p),
+	    gpa_t *where, struct diag *d)
+{
 	struct acpi_buf b = { 0 };
 
-	acpi_table_begin(&b, "APIC", MADT_REVISION);
-	acpi_put32(&b, LAPIC_BASE);
-	acpi_put32(&b, 0); /* no 8259 */
-	for (unsigned i = 0; i < p->cpu_count; i++)
-		put_processor(&b, p, i);
-	put_ioapic(&b, &p->intc);
+	acpi_table_begin(&b, signature, revision);
+	put(&b, bl->p);
 	acpi_table_end(&b);
 	return add(bl, &b, where, d);
+}
+
+static int add_madt(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	return add_written(bl, "APIC", MADT_REVISION,
+			   has_gic(bl->p) ? acpi_put_gic : put_apics, where, d);
+}
+
+static int add_gtdt(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	return add_written(bl, "GTDT", ACPI_GTDT_REVISION, acpi_put_gtdt, where,
+			   d);
+}
+
+static int add_pptt(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	return add_written(bl, "PPTT", ACPI_PPTT_REVISION, acpi_put_pptt, where,
+			   d);
+}
+
+static int add_iort(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	return add_written(bl, "IORT", ACPI_IORT_REVISION, acpi_put_iort, where,
+			   d);
 }
 
 /* ---- MCFG: PCI Firmware 3.3 sec. 4.1.2 ---- */
@@ -332,7 +383,8 @@ static void fill_spcr(uint8_t *spcr, const struct platform *p,
 		      const struct plat_dev *dev)
 {
 	spcr[SPCR_TYPE] = (uint8_t)spcr_type(dev);
-	fill_gas(spcr + SPCR_GAS, dev, GAS_BYTE);
+	fill_gas(spcr + SPCR_GAS, dev,
+		 dev->range[0].bus == PLAT_PIO ? GAS_BYTE : GAS_DWORD);
 	if (dev->irq_count) {
 		spcr[SPCR_IRQ_TYPE] = p->intc.kind == INTC_APIC
 					      ? SPCR_IRQ_IOAPIC
@@ -622,6 +674,11 @@ static bool has_watchdog(const struct platform *p)
 	return platform_find(p, PLAT_WATCHDOG);
 }
 
+static bool has_its(const struct platform *p)
+{
+	return has_gic(p) && p->intc.its.size_bytes && p->pci.present;
+}
+
 static bool has_numa(const struct platform *p)
 {
 	return node_count(p) > 1;
@@ -635,7 +692,8 @@ static const struct {
 	{ always, add_madt },	   { has_pci, add_mcfg },
 	{ has_console, add_spcr }, { has_watchdog, add_wdat },
 	{ has_numa, add_srat },	   { has_numa, add_slit },
-	{ has_tpm, add_tpm2 },
+	{ has_tpm, add_tpm2 },	   { has_gic, add_gtdt },
+	{ has_gic, add_pptt },	   { has_its, add_iort },
 };
 
 static int build(struct builder *bl, struct diag *d)
@@ -660,9 +718,12 @@ static int check(const struct platform *p, struct diag *d)
 {
 	const struct plat_dev *timer = platform_find(p, PLAT_PM_TIMER);
 
-	if (p->intc.kind != INTC_APIC)
+	if (p->intc.kind == INTC_FAKE)
 		return diag_fail(d, ENOTSUP,
-				 "ACPI: only for machines with APICs yet");
+				 "ACPI: only for machines with APICs or a GIC");
+	if (has_gic(p) && node_count(p) > 1)
+		return diag_fail(d, ENOTSUP,
+				 "ACPI: NUMA nodes only with APICs yet");
 	if (p->intc.ioapic.base > UINT32_MAX)
 		return diag_fail(d, EINVAL,
 				 "ACPI: the IOAPIC must be below 4 GiB");

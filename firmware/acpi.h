@@ -4,12 +4,13 @@
  *
  * Hardware-reduced ACPI: RSDP, XSDT, FADT, DSDT (dsdt.h), MADT, MCFG when
  * there is PCI, SPCR when there is a console, WDAT when there is a watchdog,
- * SRAT and SLIT when there is more than one NUMA node. Tables are written for
+ * SRAT and SLIT when there is more than one NUMA node; with a GIC also GTDT,
+ * PPTT, and IORT when there is an ITS (acpi-arm64.h). Tables are written for
  * the place where they will be; nothing is patched later.
  *
  * ACPI 6.3 (FADT) to 6.5; PCI Firmware 3.3 (MCFG); SPCR 1.03.
  *
- * Not implemented: arm64 (GICC, GTDT, IORT, PPTT), HMAT, VIOT, hot-plug.
+ * Not implemented: NUMA nodes with a GIC, DBG2, HMAT, VIOT, hot-plug.
  *
  * Threads: pure, any thread.
  */
@@ -33,7 +34,7 @@ struct acpi_area {
 /**
  * acpi_build - build all tables
  * @out: receives them, the RSDP first; released by arch_tables_release()
- * @p: the machine; interrupt controller INTC_APIC
+ * @p: the machine; interrupt controller INTC_APIC or a GIC
  * @area: places; the RSDP comes first in the first one (a kernel that is not
  *	told looks for it from 0xE0000 to 0xFFFFF), and each table in the
  *	first area where there is still room for it. 64 vCPUs take 8 KiB, each

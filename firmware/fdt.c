@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "firmware/efi.h"
 #include "firmware/fdt-write.h"
 
 enum phandle {
@@ -569,6 +570,20 @@ static void put_aliases(struct fdtw *w, const char *console)
 	fdtw_end(w);
 }
 
+/* Linux, Documentation/arch/arm/uefi.rst. The last one is of Debian's kernels,
+ * which drop EFI if it is missing (enum efi_secureboot_mode of linux/efi.h). */
+#define SECURE_BOOT_DISABLED 2
+
+static void put_efi(struct fdtw *w, const struct fdt_boot *boot)
+{
+	fdtw_u64(w, "linux,uefi-system-table", boot->efi_system_table.v);
+	fdtw_u64(w, "linux,uefi-mmap-start", boot->efi_memmap.v);
+	fdtw_u32(w, "linux,uefi-mmap-size", boot->efi_memmap_bytes);
+	fdtw_u32(w, "linux,uefi-mmap-desc-size", EFI_DESCRIPTOR_BYTES);
+	fdtw_u32(w, "linux,uefi-mmap-desc-ver", EFI_DESCRIPTOR_VERSION);
+	fdtw_u32(w, "linux,uefi-secure-boot", SECURE_BOOT_DISABLED);
+}
+
 static void put_chosen(struct fdtw *w, const struct fdt_boot *boot,
 		       const char *console)
 {
@@ -582,6 +597,8 @@ static void put_chosen(struct fdtw *w, const struct fdt_boot *boot,
 	}
 	if (console)
 		fdtw_text(w, "stdout-path", console);
+	if (boot->efi_memmap_bytes)
+		put_efi(w, boot);
 	if (boot->seeded) {
 		fdtw_bytes(w, "rng-seed", boot->rng_seed,
 			   sizeof(boot->rng_seed));
@@ -612,6 +629,14 @@ static void put_root(struct fdtw *w, const struct platform *p,
 	put_pmu(w, p);
 	put_pci(w, p);
 	put_devices(w, p);
+}
+
+/* What Linux takes for no device tree at all (arch/arm64/kernel/acpi.c) */
+static void put_stub(struct fdtw *w, const struct fdt_boot *boot)
+{
+	fdtw_u32(w, "#address-cells", 2);
+	fdtw_u32(w, "#size-cells", 2);
+	put_chosen(w, boot, NULL);
 }
 
 /* ---- checks ---- */
@@ -697,7 +722,10 @@ static int write_tree(uint8_t **blob, size_t *size_bytes, size_t room_bytes,
 
 	if (err)
 		return err;
-	put_root(&w, p, boot);
+	if (boot->efi_memmap_bytes)
+		put_stub(&w, boot);
+	else
+		put_root(&w, p, boot);
 	return fdtw_finish(&w, blob, size_bytes);
 }
 

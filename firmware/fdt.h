@@ -29,12 +29,17 @@
  * struct fdt_boot - what the tree says to a kernel, beside the machine
  * @cmdline: bootargs; NULL: no such property
  * @initrd, @initrd_bytes: initial RAM file system in guest RAM; 0: none
+ * @efi_system_table, @efi_memmap, @efi_memmap_bytes: where the kernel finds
+ *	ACPI tables (efi.h); the tree then has nothing but /chosen, or Linux
+ *	would take the tree and not the tables. 0: a whole tree
  * @seeded: @rng_seed and @kaslr_seed hold random numbers, never used twice
  */
 struct fdt_boot {
 	const char *cmdline;
 	gpa_t initrd;
 	uint64_t initrd_bytes;
+	gpa_t efi_system_table, efi_memmap;
+	uint32_t efi_memmap_bytes;
 	bool seeded;
 	uint8_t rng_seed[FDT_SEED_BYTES];
 	uint64_t kaslr_seed;

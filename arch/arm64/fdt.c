@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <sys/random.h>
 
+#include "arch/arm64/acpi.h"
+
 #include "firmware/fdt.h"
 
 static int fill(void *buf, size_t size, struct diag *d)
@@ -31,6 +33,17 @@ static int seed(struct fdt_boot *boot, struct diag *d)
 	return err;
 }
 
+static int add_dtb(struct arch_tables *t, const struct platform *p,
+		   const struct fdt_boot *boot, struct diag *d)
+{
+	struct arch_table dtb = { .name = "virt.dtb" };
+	int err = fdt_build(&dtb.data, &dtb.size_bytes, p, boot, d);
+
+	if (!err)
+		t->table[t->count++] = dtb;
+	return err;
+}
+
 int arm64_tables(struct arch_tables *out, const struct platform *p,
 		 const char *cmdline, gpa_t initrd, uint64_t initrd_bytes,
 		 struct diag *d)
@@ -40,13 +53,16 @@ int arm64_tables(struct arch_tables *out, const struct platform *p,
 		.initrd = initrd,
 		.initrd_bytes = initrd_bytes,
 	};
-	struct arch_table t = { .name = "virt.dtb" };
+	struct arch_tables t = { .count = 0 };
 	int err = cmdline ? seed(&boot, d) : 0;
 
+	if (!err && p->tables == TABLES_ACPI)
+		err = arm64_acpi(&t, &boot, p, d);
 	if (!err)
-		err = fdt_build(&t.data, &t.size_bytes, p, &boot, d);
+		err = add_dtb(&t, p, &boot, d);
 	if (err)
-		return err;
-	*out = (struct arch_tables){ .table = { t }, .count = 1 };
-	return 0;
+		arch_tables_release(&t);
+	else
+		*out = t;
+	return err;
 }

@@ -11,8 +11,9 @@
 
 /**
  * arm64_tables - see struct arch.tables
- * @out: receives "virt.dtb", not placed (gpa 0): the loader puts it where
- *	there is room; released by arch_tables_release()
+ * @out: receives, with --platform tables=acpi, the ACPI and EFI tables at
+ *	their places (acpi.h), and last "virt.dtb", not placed (gpa 0): the
+ *	loader puts it where there is room; released by arch_tables_release()
  * @cmdline: NULL: without command line and random seeds, so that two calls
  *	give the same tree
  *

@@ -55,10 +55,6 @@ static int check_features(const struct vm_config *cfg,
 	if (missing)
 		return diag_fail(d, EINVAL,
 				 "--cpus %s for guests: leave it out", missing);
-	if (cfg->platform.tables == TABLES_ACPI)
-		return diag_fail(d, EINVAL,
-				 "--platform tables=acpi: not possible on "
-				 "arm64 yet: use fdt or auto");
 	if (!caps->gicv3 && !caps->gicv2)
 		return diag_fail(
 			d, EINVAL,
@@ -215,7 +211,8 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	int err;
 
 	p->arch = "arm64";
-	p->tables = TABLES_FDT;
+	p->tables =
+		cfg->platform.tables == TABLES_ACPI ? TABLES_ACPI : TABLES_FDT;
 	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
 	if ((err = check_features(cfg, caps, d)) ||
 	    (err = check_cpus(cfg, caps, d)) ||
@@ -250,11 +247,16 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 
 unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 {
-	static const struct arch_device all[] = {
+	bool acpi = cfg->platform.tables == TABLES_ACPI;
+	const struct arch_device all[] = {
 		{ "serial-pl011", PLAT_MMIO, ARM64_PL011_BASE,
 		  ARM64_SPI_PL011 },
 		{ "rtc-pl031", PLAT_MMIO, ARM64_PL031_BASE, ARM64_SPI_PL031 },
-		{ "gpio-pl061", PLAT_MMIO, ARM64_PL061_BASE, ARM64_SPI_PL061 },
+		acpi ? (struct arch_device){ "ged", PLAT_MMIO, 0,
+					     ARM64_SPI_GED }
+		     : (struct arch_device){ "gpio-pl061", PLAT_MMIO,
+					     ARM64_PL061_BASE,
+					     ARM64_SPI_PL061 },
 		{ "vmgenid", PLAT_MMIO, 0, ARM64_SPI_VMGENID },
 		{ "vmclock", PLAT_MMIO, 0, ARM64_SPI_VMCLOCK },
 		{ "flash-cfi", PLAT_MMIO, ARM64_FLASH_BASE, ARCH_NO_PIN },

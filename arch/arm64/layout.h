@@ -87,6 +87,7 @@ enum arm64_spi {
 	ARM64_SPI_PL061 = 7,
 	ARM64_SPI_VMGENID = 8,
 	ARM64_SPI_VMCLOCK = 9,
+	ARM64_SPI_GED = 10,    /* power button, with ACPI */
 	ARM64_SPI_VIRTIO = 16, /* 16 to 47 */
 	ARM64_SPI_COUNT = 64,  /* what the GIC is asked for; multiple of 32 */
 };

@@ -4,7 +4,7 @@
  *
  * Documentation/arch/arm64/booting.rst.
  *
- * Not implemented: ACPI through a fabricated EFI system table.
+ * Not implemented: --firmware together with ACPI tables.
  */
 #include "arch/arm64/load.h"
 
@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "arch/arm64/acpi.h"
 #include "arch/arm64/fdt.h"
 #include "arch/arm64/firmware.h"
 #include "arch/arm64/kernel.h"
@@ -20,7 +21,7 @@
 
 /**
  * struct boot_plan - what is where
- * @end: of RAM
+ * @end: of RAM that is not kept for tables
  * @initrd, @initrd_bytes: 0 if there is none
  */
 struct boot_plan {
@@ -73,6 +74,16 @@ static int write_dtb(const struct boot_plan *plan, struct guest_ram *ram,
 	return 0;
 }
 
+static int write_table(const struct boot_plan *plan, struct guest_ram *ram,
+		       const struct arch_table *t, struct diag *d)
+{
+	if (!t->gpa.v)
+		return write_dtb(plan, ram, t, d);
+	if (!ram_write(ram, t->gpa, t->data, t->size_bytes))
+		return diag_fail(d, EFAULT, "no RAM where %s must be", t->name);
+	return 0;
+}
+
 static int load_tables(const struct boot_plan *plan, struct guest_ram *ram,
 		       const struct platform *p, const char *cmdline,
 		       struct diag *d)
@@ -81,8 +92,8 @@ static int load_tables(const struct boot_plan *plan, struct guest_ram *ram,
 	int err = arm64_tables(&t, p, cmdline, plan->initrd, plan->initrd_bytes,
 			       d);
 
-	if (!err)
-		err = write_dtb(plan, ram, &t.table[0], d);
+	for (unsigned i = 0; !err && i < t.count; i++)
+		err = write_table(plan, ram, &t.table[i], d);
 	arch_tables_release(&t);
 	return err;
 }
@@ -100,7 +111,7 @@ static int check_cmdline(const char *cmdline, struct diag *d)
 }
 
 static int load_files(struct boot_plan *plan, struct guest_ram *ram,
-		      const struct plat_range *r,
+		      const struct plat_range *r, uint64_t kept_bytes,
 		      const struct arch_payload *load, struct diag *d)
 {
 	int err = arm64_load_kernel(&plan->kernel, ram, GPA(r->base),
@@ -108,7 +119,7 @@ static int load_files(struct boot_plan *plan, struct guest_ram *ram,
 
 	if (err)
 		return diag_fail(d, -err, "--kernel %s", load->kernel_name);
-	plan->end = GPA(r->base + r->size_bytes);
+	plan->end = GPA(r->base + r->size_bytes - kept_bytes);
 	plan->dtb = GPA(align_up(plan->kernel.end.v, ARM64_DTB_MAX));
 	if (load->initramfs_fd < 0)
 		return 0;
@@ -125,11 +136,17 @@ int arm64_load(struct arch_boot *boot, struct guest_ram *ram,
 	struct boot_plan plan = { 0 };
 	int err;
 
+	if (load->firmware_name && p->tables == TABLES_ACPI)
+		return diag_fail(d, ENOTSUP,
+				 "--platform tables=acpi: arm64 firmware gets "
+				 "a device tree: use fdt or auto with "
+				 "--firmware");
 	if (load->firmware_name)
 		return arm64_firmware_load(boot, ram, p, load, d);
 	err = check_cmdline(load->cmdline, d);
 	if (!err)
-		err = load_files(&plan, ram, &p->ram[0], load, d);
+		err = load_files(&plan, ram, &p->ram[0],
+				 arm64_acpi_range(p).size_bytes, load, d);
 	if (!err)
 		err = load_tables(&plan, ram, p, load->cmdline, d);
 	if (err)

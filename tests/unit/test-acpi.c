@@ -895,9 +895,9 @@ START_TEST(test_room)
 }
 END_TEST
 
-static void gic(struct platform *p)
+static void no_apic(struct platform *p)
 {
-	p->intc.kind = INTC_GICV3;
+	p->intc.kind = INTC_FAKE;
 }
 
 static void high_ioapic(struct platform *p)
@@ -944,7 +944,7 @@ static const struct {
 	int err;
 	const char *says;
 } mistakes[] = {
-	{ gic, -ENOTSUP, "APIC" },
+	{ no_apic, -ENOTSUP, "APICs or a GIC" },
 	{ high_ioapic, -EINVAL, "IOAPIC" },
 	{ many_nodes, -EINVAL, "65 NUMA nodes" },
 	{ many_ports, -EINVAL, "serial has 256 ports" },

@@ -215,12 +215,6 @@ static const struct mistake {
 	  { .pa_bits = 40, .page_size_bytes = 4096 },
 	  EINVAL,
 	  "neither GICv3 nor GICv2" },
-	{ { .memory.size_bytes = MIB(64),
-	    .cpus = { 1, 1 },
-	    .platform.tables = TABLES_ACPI },
-	  V3(40),
-	  EINVAL,
-	  "tables=acpi" },
 };
 
 START_TEST(test_mistakes)
@@ -334,6 +328,11 @@ START_TEST(test_devices)
 	ck_assert_str_eq(out[0].cls, "rtc-pl031");
 	ck_assert_str_eq(out[1].cls, "gpio-pl061");
 	ck_assert_uint_eq(out[1].pin, 7);
+	cfg.platform.tables = TABLES_ACPI;
+	ck_assert_uint_eq(arm64_devices(&cfg, out), 2);
+	ck_assert_str_eq(out[1].cls, "ged");
+	ck_assert_uint_eq(out[1].pin, 10);
+	cfg.platform.tables = TABLES_AUTO;
 	cfg.watchdog = true;
 	ck_assert_uint_eq(arm64_devices(&cfg, out), 3);
 	ck_assert_str_eq(out[2].cls, "watchdog-sp805");
