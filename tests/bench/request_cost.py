@@ -61,7 +61,7 @@ def turns(name):
 def parse(said):
     """{what: instructions}; empty if the guest did not get that far"""
     return {what: int(count) for what, count in
-            re.findall(r"^REQUESTS (\w+) (\d+)$", said, re.M)}
+            re.findall(r"REQUESTS (\w+) (\d+)$", said, re.M)}
 
 
 def show(name, rows):
