@@ -69,6 +69,26 @@ along() {
 	cat /tmp/out
 	return $status
 }
+# Start, with a keyboard: typing() calls type_at PATTERN TEXT to answer what
+# the guest says. Wait for the end.
+keyboard() {
+	: >/tmp/out
+	mkfifo /tmp/keys
+	exec 9<>/tmp/keys
+	timeout -s KILL "$limit" "$vmm" "$@" </tmp/keys >/tmp/out 2>&1 &
+	pid=$!
+	typing
+	exec 9>&-
+	wait $pid
+	status=$?
+	rm /tmp/keys
+	cat /tmp/out
+	return $status
+}
+type_at() {
+	wait_for /tmp/out "$1" 1
+	echo "$2" >&9
+}
 check() {
 	name=$1; shift
 	if "$@"; then
@@ -85,13 +105,14 @@ class Case:
 
     prepare, during and after are shell: before it, while it runs, after it.
     watch=(PATTERN, COUNT) ends it by SIGTERM when so many lines are there.
+    typed=[(PATTERN, TEXT), ...] is typed, each when a line has its PATTERN.
     """
 
     vmm = "spandrel"
 
     def __init__(self, name, words="info", kernel="/guest/kernel", cpus=1,
                  memory="256M", extra=(), status=0, expect=(), forbid=(),
-                 watch=None, twice=False, prepare="", cmdline="",
+                 watch=None, twice=False, typed=(), prepare="", cmdline="",
                  console="off", during="", after="",
                  initramfs="/guest/initramfs", limit=240):
         self.__dict__.update(locals())
@@ -113,10 +134,15 @@ class Case:
                     f"{shlex.quote(self.watch[0])} {self.watch[1]}")
         elif self.during:
             verb = "along"
+        elif self.typed:
+            verb = "keyboard"
         lines = [f"echo '@@CASE {self.name}'", self.prepare,
                  f"limit={self.limit} vmm={self.vmm}"]
         if self.during:
             lines += ["during() {", self.during, "}"]
+        if self.typed:
+            lines += ["typing() {", *(f"type_at {shlex.join(pair)}"
+                                      for pair in self.typed), "}"]
         lines += [f"{verb} {shlex.join(self.arguments(tty))}", "status=$?",
                   self.after, "echo", "echo \"@@END $status\"",
                   "rm -f /tmp/out"]
@@ -202,19 +228,29 @@ def image(what, *arch):
                           stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
+def image_file(what, arch, role=None, path=None):
+    if not role:
+        return image(what, arch)
+    return os.path.join(image(what, arch, role), path)
+
+
 class Servers:
     """Starts emulated servers for the cases.
 
     guest: the image that cases find as /guest/initramfs
     tools: give the server the programs of tests/images/image tools
+    files: {server: {path in it: words for tests/images/image, and behind
+        those for a package a path in that}}
     prelude: shell, before all cases
     show: print what the server says, as it comes
     """
 
     def __init__(self, server, spandrel, guest="guest", tools=False,
-                 prelude="", show=False):
+                 files=None, prelude="", show=False):
         self.server, self.spandrel, self.show = server, spandrel, show
-        self.guest, self.tools, self.prelude = guest, tools, prelude
+        self.guest, self.tools = guest, tools
+        self.files = (files or {}).get(server, {})
+        self.prelude = prelude
         self.allowed = load_allowed()
         self.rest = []
         self.until_s = time.monotonic() + LIMIT_S
@@ -230,6 +266,8 @@ class Servers:
                    "--add", f"{image(self.guest, arch)}:/guest/initramfs",
                    "--add", f"{image('vmlinux', arch)}:/guest/vmlinux",
                    "--add", f"{script}:/cases.sh"]
+        for path, words in self.files.items():
+            command += ["--add", f"{image_file(*words)}:{path}"]
         if self.tools:
             command += ["--cpio", image("tools", arch)]
         return [*command, "--", "sh", "/cases.sh"]
