@@ -478,9 +478,12 @@ END_TEST
 
 START_TEST(test_chosen)
 {
-	struct fdt_boot boot = { "root=/dev/vda", GPA(0x148000000),
-				 0x1234567,	  true,
-				 { 1, 2, 3 },	  0x1122334455667788 };
+	struct fdt_boot boot = { .cmdline = "root=/dev/vda",
+				 .initrd = GPA(0x148000000),
+				 .initrd_bytes = 0x1234567,
+				 .seeded = true,
+				 .rng_seed = { 1, 2, 3 },
+				 .kaslr_seed = 0x1122334455667788 };
 	struct tree t = { .blob = NULL };
 	struct diag d = DIAG_INIT;
 	int node;
