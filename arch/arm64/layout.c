@@ -242,6 +242,8 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 				     cfg->firmware_vars ? ARM64_FIRMWARE_MAX
 							: ARM64_ROM_SIZE);
 	p->pvpanic = layout_mmio(ARM64_PVPANIC_BASE, 2);
+	if (p->tables == TABLES_ACPI)
+		p->tpm = layout_mmio(ARM64_TPM_BASE, ARM64_TPM_SIZE);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
  *	0x0902_0000  fw_cfg (not implemented)
  *	0x0903_0000  PL061 GPIO with the power key, SPI 7
  *	0x090C_0000  pvpanic (QEMU's virt has nothing there)
+ *	0x090E_0000  TPM, 5 localities of 4 KiB, with ACPI only
  *	0x0A00_0000  32 virtio-mmio devices of 512 bytes, SPI 16 to 47
  *	0x1000_0000  PCI 32-bit memory window, up to
  *	0x3EFF_0000  PCI ports, 64 KiB
@@ -65,6 +66,8 @@
 #define ARM64_PL061_BASE       UINT64_C(0x09030000)
 #define ARM64_PVPANIC_BASE     UINT64_C(0x090C0000)
 #define ARM64_WATCHDOG_BASE    UINT64_C(0x090D0000)
+#define ARM64_TPM_BASE	       UINT64_C(0x090E0000)
+#define ARM64_TPM_SIZE	       KIB(20)
 #define ARM64_VIRTIO_BASE      UINT64_C(0x0A000000)
 #define ARM64_VIRTIO_STRIDE    UINT64_C(0x200)
 #define ARM64_VIRTIO_COUNT     32

@@ -240,8 +240,8 @@ static int check_place(const struct device_env *env, struct diag *d)
 	if (env->platform->tpm.size_bytes < REGION_BYTES)
 		return diag_fail(d, ENODEV,
 				 "--tpm: guests find a TPM by ACPI, which "
-				 "machines of this architecture do not have "
-				 "yet");
+				 "this machine does not have: give --platform "
+				 "tables=acpi");
 	return 0;
 }
 
