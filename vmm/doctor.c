@@ -381,6 +381,10 @@ static void look_firmware(struct doctor *dr)
 		  "no U-Boot: guests need a kernel file, and cannot boot from "
 		  "their disk",
 		  "apt-get install u-boot-qemu" },
+		{ "arm64", "/usr/share/AAVMF/AAVMF_CODE.fd",
+		  "no AAVMF: guests cannot boot from their disk by UEFI that "
+		  "keeps its variables",
+		  "apt-get install qemu-efi-aarch64 (Debian 13's)" },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {

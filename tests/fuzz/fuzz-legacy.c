@@ -25,13 +25,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static const struct device_class *const classes[] = {
 	&serial_16550_class, &serial_pl011_class,   &rtc_cmos_class,
 	&rtc_pl031_class,    &gpio_pl061_class,	    &acpi_pm_class,
-	&tpm_crb_class,	     &watchdog_sp805_class,
+	&tpm_crb_class,	     &watchdog_sp805_class, &flash_cfi_class,
 };
 
 struct bench {
 	struct bus *bus;
 	struct device_env env;
 	struct platform platform;
+	struct vm_config config;
 	struct irq_sink sink;
 	struct device *dev;
 };
@@ -84,6 +85,7 @@ static void open_bench(struct bench *b)
 	b->env.mmio = b->bus;
 	b->env.loop = event_loop_new(NULL);
 	b->env.platform = &b->platform;
+	b->env.config = &b->config;
 	b->env.request = request;
 	CHECK(!chardev_new(&b->env.serial, &cfg, "fuzz", b->env.loop, NULL));
 }
@@ -139,6 +141,8 @@ static void access_register(struct bench *b, uint8_t op, uint16_t offset,
 	unsigned size = 1u << (op & 3);
 	uint64_t at = BASE + offset % (op & 8 ? 0x50 : 0x1008);
 
+	if (b->dev->cls == &flash_cfi_class && !(op & 8))
+		at = BASE + ((uint64_t)offset << 10); /* all 64 MiB */
 	if (op & 4) {
 		bus_write(b->bus, at, size, value);
 		return;

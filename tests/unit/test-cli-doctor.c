@@ -155,6 +155,12 @@ static const struct {
 	  .says = { "--firmware /usr/lib/u-boot/qemu_arm64/u-boot.bin boots "
 		    "from disks" },
 	  .not = "no U-Boot" },
+	{ .says = { "note     no AAVMF: guests cannot boot from their disk",
+		    "-> apt-get install qemu-efi-aarch64" } },
+	{ .files = { { "/usr/share/AAVMF/AAVMF_CODE.fd", "x" } },
+	  .says = { "--firmware /usr/share/AAVMF/AAVMF_CODE.fd boots from "
+		    "disks" },
+	  .not = "no AAVMF" },
 	{ .good = true,
 	  .json = true,
 	  .says = { "\"usable\": true", "\"hypervisor\": \"kvm\"",
