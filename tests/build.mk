@@ -135,7 +135,8 @@ bench:
 lint: $(B)/include/config/auto.conf
 	$(Q)$(PYTHON) $(SRC)/tests/run "$(SRC)/tests/lint/run $(B) all"
 
-# Everything. The servers take longest, so they come first; two at a time.
+# Everything. The servers take longest, so they come first, in the order of how
+# long; two at a time.
 # Those that need the other ISA's program get it from a second make.
 OTHER_ARCH := $(if $(filter x86_64,$(ARCH)),arm64,x86_64)
 OB := $(O)/$(OTHER_ARCH)
@@ -151,11 +152,11 @@ check-build: guests-build $(unit-programs) $(fuzz-programs)
 check:
 	$(Q)$(MAKE) --no-print-directory -j2 check-build
 	$(Q)O=$(O) $(PYTHON) $(SRC)/tests/run -j 2 \
-		"$(SRC)/tests/e2e/boot xeon $(X86)/spandrel" \
-		"$(SRC)/tests/e2e/boot epyc $(X86)/spandrel" \
-		"$(SRC)/tests/e2e/boot arm $(ARM)/spandrel" \
-		"$(SRC)/tests/e2e/devices epyc $(X86)/spandrel" \
 		"$(SRC)/tests/e2e/devices arm $(ARM)/spandrel" \
+		"$(SRC)/tests/e2e/devices epyc $(X86)/spandrel" \
+		"$(SRC)/tests/e2e/boot arm $(ARM)/spandrel" \
+		"$(SRC)/tests/e2e/boot epyc $(X86)/spandrel" \
+		"$(SRC)/tests/e2e/boot xeon $(X86)/spandrel" \
 		"$(SRC)/tests/guests/run x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
 		"$(SRC)/tests/guests/run --emulated x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
 		"$(SRC)/tests/guests/run arm64 $(ARM)/spandrel $(test-payloads:%=$(ARM)/guests/%)" \
