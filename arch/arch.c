@@ -4,8 +4,30 @@
  */
 #include "arch/arch.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+int arch_tables_add(struct arch_tables *t, const char *name, gpa_t gpa,
+		    uint8_t *data, size_t size_bytes, struct diag *d)
+{
+	struct arch_table *one = &t->table[t->count];
+
+	if (!data)
+		return diag_fail(d, ENOMEM, "out of memory");
+	if (t->count == ARCH_TABLES_MAX) {
+		free(data);
+		return diag_fail(d, E2BIG, "more than %u tables",
+				 ARCH_TABLES_MAX);
+	}
+	*one = (struct arch_table){ .gpa = gpa,
+				    .data = data,
+				    .size_bytes = size_bytes };
+	snprintf(one->name, sizeof(one->name), "%s", name);
+	t->count++;
+	return 0;
+}
 
 void arch_tables_release(struct arch_tables *t)
 {

@@ -102,6 +102,17 @@ struct arch_tables {
 	unsigned count;
 };
 
+/**
+ * arch_tables_add - one more, called @name
+ * @gpa: 0: not placed
+ * @data: malloc'ed; NULL is a failure of malloc(). Owned by @t, and freed where
+ *	this fails
+ *
+ * Return: 0, -ENOMEM, -E2BIG.
+ */
+int arch_tables_add(struct arch_tables *t, const char *name, gpa_t gpa,
+		    uint8_t *data, size_t size_bytes, struct diag *d);
+
 /** arch_tables_release - free all data; accepts a zeroed struct */
 void arch_tables_release(struct arch_tables *t);
 

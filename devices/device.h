@@ -18,7 +18,7 @@
  *
  * Threads: realize, describe, unrealize on the main thread. reset, pause,
  * resume, save and load on the main thread while no vCPU runs. Register
- *handlers on vCPU threads, under struct bus_region's lock (see vmm/bus.h).
+ * handlers on vCPU threads, under struct bus_region's lock (see vmm/bus.h).
  */
 #ifndef DEVICES_DEVICE_H
 #define DEVICES_DEVICE_H

@@ -32,8 +32,8 @@
 /**
  * pmem_place - open, lock and map the files of config.pmem, and the pages of
  *	devices
- * @p: laid out; receives platform.pmem and the pages, loses as much of
- *its PCI window. Call it before devices take their part of that
+ * @p: laid out; receives platform.pmem and the pages, loses as much of its PCI
+ *	window. Call it before devices take their part of that
  * @ram: holds all RAM; NULL: only find the places, as for tables: nothing is
  *	opened
  *

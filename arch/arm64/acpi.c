@@ -27,17 +27,18 @@ static int add_efi(struct arch_tables *t, struct fdt_boot *boot,
 		   const struct platform *p, const struct plat_range *r,
 		   struct diag *d)
 {
-	struct arch_table efi = { "efi.bin", GPA(r->base), NULL,
-				  EFI_BLOB_BYTES };
+	gpa_t at = GPA(r->base);
 	size_t memmap_bytes;
-	int err = efi_build(&efi.data, &memmap_bytes, p, efi.gpa, r,
-			    t->table[0].gpa, d);
+	uint8_t *data;
+	int err = efi_build(&data, &memmap_bytes, p, at, r, t->table[0].gpa, d);
 
+	if (!err)
+		err = arch_tables_add(t, "efi.bin", at, data, EFI_BLOB_BYTES,
+				      d);
 	if (err)
 		return err;
-	t->table[t->count++] = efi;
-	boot->efi_system_table = efi.gpa;
-	boot->efi_memmap = GPA(efi.gpa.v + EFI_MEMMAP_OFFSET);
+	boot->efi_system_table = at;
+	boot->efi_memmap = GPA(at.v + EFI_MEMMAP_OFFSET);
 	boot->efi_memmap_bytes = (uint32_t)memmap_bytes;
 	return 0;
 }

@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "arch/arm64/fdt.h"
 #include "arch/arm64/irqchip.h"
 #include "arch/arm64/layout.h"
 #include "arch/arm64/load.h"
+#include "arch/arm64/tables.h"
 
 /* EL1h, with debug, SError, IRQ and FIQ masked */
 #define PSTATE_BOOT UINT64_C(0x3c5)

@@ -24,13 +24,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "arch/arm64/fdt.h"
 #include "arch/arm64/image.h"
 #include "arch/arm64/kernel.h"
 #include "arch/arm64/layout.h"
+#include "arch/arm64/tables.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/file.h"
 
 #define OPCODE_BRANCH 5 /* bits 31:26 of "b", Arm ARM C6.2.26 */
 #define OPCODE_NOP    0xd503201f
@@ -160,10 +160,10 @@ static int copy_file(const struct firmware *f, int fd, uint8_t *rom,
 
 	for (uint64_t at = 0; at < f->size_bytes; at += sizeof(chunk)) {
 		size_t len = MIN(f->size_bytes - at, sizeof(chunk));
-		ssize_t n = pread(fd, chunk, len, (off_t)at);
+		int64_t n = file_read_at(fd, at, chunk, len);
 
-		if (n != (ssize_t)len)
-			return diag_fail(d, n < 0 ? errno : EIO,
+		if (n != (int64_t)len)
+			return diag_fail(d, n < 0 ? (int)-n : EIO,
 					 "cannot be read");
 		if (!is_zero(chunk, len))
 			memcpy(rom + at, chunk, len);

@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "arch/arm64/acpi.h"
-#include "arch/arm64/fdt.h"
 #include "arch/arm64/firmware.h"
 #include "arch/arm64/kernel.h"
+#include "arch/arm64/tables.h"
 
 #define INITRD_WINDOW GIB(32)
 

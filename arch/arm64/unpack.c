@@ -12,9 +12,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+
+#include "vmm/base/file.h"
 
 #define BUFFER_BYTES	KIB(64)
 #define ZSTD_WINDOW_LOG 27     /* zstd -22, what the kernel's build uses */
@@ -154,13 +155,10 @@ static ssize_t read_packed(struct unpack *u, void *dst, uint64_t capacity,
 			   struct diag *d)
 {
 	size_t want = MIN(MIN(capacity, u->end - u->at), STEP_MAX);
-	ssize_t n;
+	ssize_t n = file_read_at(u->fd, u->at, dst, want);
 
-	do
-		n = pread(u->fd, dst, want, (off_t)u->at);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return diag_errno(d, errno, "cannot be read");
+		return diag_errno(d, (int)-n, "cannot be read");
 	u->at += (uint64_t)n;
 	if (!n && want)
 		return diag_fail(d, EIO, "became shorter while it was read");

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "arch/fake/fake.h"
+#include "vmm/base/file.h"
 
 /* ---- files ---- */
 
@@ -38,25 +39,19 @@ static int file_init(struct file *f, int fd, const char *name, struct diag *d)
 static int file_to_ram(const struct file *f, uint64_t skip,
 		       const struct guest_ram *ram, gpa_t gpa, struct diag *d)
 {
-	uint64_t len = f->size_bytes - skip, done = 0;
+	uint64_t len = f->size_bytes - skip;
 	uint8_t *at = ram_pin(ram, gpa, len);
+	int64_t n;
 
 	if (!at)
 		return diag_fail(d, E2BIG,
 				 "%s: %" PRIu64 " bytes at 0x%" PRIx64
 				 " are not in guest memory",
 				 f->name, len, gpa.v);
-	while (done < len) {
-		ssize_t n = pread(f->fd, at + done, len - done,
-				  (off_t)(skip + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return diag_errno(d, n ? errno : EIO, "%s: cannot read",
-					  f->name);
-		done += (uint64_t)n;
-	}
+	n = file_read_at(f->fd, skip, at, len);
+	if (n < 0 || (uint64_t)n < len)
+		return diag_errno(d, n < 0 ? (int)-n : EIO, "%s: cannot read",
+				  f->name);
 	return 0;
 }
 

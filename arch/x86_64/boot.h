@@ -3,10 +3,10 @@
  * DOC: x86_64: what the kernel loaders and the start state share
  *
  * A kernel, or firmware, is put into RAM in three steps: load.c opens the file
- *and asks the loader of its format to recognise, check and copy it (struct
- *x86_kernel says what it wants to be given); load.c places initramfs, command
- *line and tables; the loader writes the structure through which the kernel
- *finds them (struct x86_handoff). Nothing below is ever read back.
+ * and asks the loader of its format to recognise, check and copy it (struct
+ * x86_kernel says what it wants to be given); load.c places initramfs, command
+ * line and tables; the loader writes the structure through which the kernel
+ * finds them (struct x86_handoff). Nothing below is ever read back.
  *
  * Start data in the first 640 KiB, which every kernel treats as scratch:
  *

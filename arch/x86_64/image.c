@@ -9,33 +9,9 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "arch/x86_64/boot.h"
-
-/* Not more in one read than every kernel takes (0x7ffff000). */
-#define READ_MAX GIB(1)
-
-/* Return: bytes read, fewer than @len only at the end of the file, or -errno */
-static int64_t read_at(int fd, uint64_t at, uint8_t *buf, uint64_t len)
-{
-	uint64_t done = 0;
-
-	while (done < len) {
-		ssize_t n =
-			pread(fd, buf + done, (size_t)MIN(len - done, READ_MAX),
-			      (off_t)(at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			break;
-		done += (uint64_t)n;
-	}
-	return (int64_t)done;
-}
+#include "vmm/base/file.h"
 
 static int judge(const struct x86_image *img, uint64_t at, uint64_t len,
 		 int64_t got, struct diag *d)
@@ -61,7 +37,7 @@ int x86_image_read(const struct x86_image *img, uint64_t at, void *buf,
 				 "and refers to %" PRIu64 " at offset %" PRIu64,
 				 img->option, img->name, img->size_bytes, len,
 				 at);
-	return judge(img, at, len, read_at(img->fd, at, buf, len), d);
+	return judge(img, at, len, file_read_at(img->fd, at, buf, len), d);
 }
 
 int x86_image_copy(const struct x86_image *img, uint64_t at,
@@ -99,7 +75,7 @@ int x86_image_open(struct x86_image *img, int fd, const char *option,
 		return diag_fail(d, EINVAL, "%s %s: is empty", option, name);
 	img->size_bytes = (uint64_t)st.st_size;
 	memset(img->head, 0, sizeof(img->head));
-	got = read_at(fd, 0, img->head, sizeof(img->head));
+	got = file_read_at(fd, 0, img->head, sizeof(img->head));
 	img->head_bytes = got < 0 ? 0 : (size_t)got;
 	return judge(img, 0, 0, got, d);
 }

@@ -5,7 +5,6 @@
 #include "arch/x86_64/tables.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "arch/x86_64/layout.h"
@@ -16,26 +15,6 @@
 #define SMBIOS_GPA  UINT64_C(0x000F0000)
 #define SMBIOS_AT   (SMBIOS_GPA + 0x20) /* the structures */
 #define SMBIOS_ROOM (X86_BIOS_RESET_GPA - SMBIOS_AT)
-
-static int add(struct arch_tables *out, const char *name, uint64_t gpa,
-	       uint8_t *data, size_t size_bytes, struct diag *d)
-{
-	struct arch_table *t = &out->table[out->count];
-
-	if (!data)
-		return diag_fail(d, ENOMEM, "out of memory");
-	if (out->count == ARCH_TABLES_MAX) {
-		free(data);
-		return diag_fail(d, E2BIG, "more than %u tables",
-				 ARCH_TABLES_MAX);
-	}
-	*t = (struct arch_table){ .gpa = GPA(gpa),
-				  .data = data,
-				  .size_bytes = size_bytes };
-	snprintf(t->name, sizeof(t->name), "%s", name);
-	out->count++;
-	return 0;
-}
 
 static int add_structures(struct arch_tables *out, struct acpi_buf *b,
 			  struct diag *d)
@@ -52,10 +31,12 @@ static int add_structures(struct arch_tables *out, struct acpi_buf *b,
 	entry = malloc(SMBIOS_ENTRY_BYTES);
 	if (entry)
 		smbios_entry(entry, GPA(SMBIOS_AT), (uint32_t)b->size_bytes);
-	err = add(out, "smbios3.bin", SMBIOS_GPA, entry, SMBIOS_ENTRY_BYTES, d);
+	err = arch_tables_add(out, "smbios3.bin", GPA(SMBIOS_GPA), entry,
+			      SMBIOS_ENTRY_BYTES, d);
 	if (err)
 		return err;
-	err = add(out, "smbios.bin", SMBIOS_AT, b->data, b->size_bytes, d);
+	err = arch_tables_add(out, "smbios.bin", GPA(SMBIOS_AT), b->data,
+			      b->size_bytes, d);
 	*b = (struct acpi_buf){ .data = NULL }; /* it is in @out, or freed */
 	return err;
 }

@@ -14,6 +14,8 @@
  * Limits: a copy is made in pieces of 256 KiB, so each request needs at most
  * that much memory. Zeros are written 1 MiB at a time.
  */
+#include "vmm/base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -247,41 +249,14 @@ void block_file_close(struct block_file *f)
 
 /* ---- metadata ---------------------------------------------------------- */
 
+/* Beyond the end of the file are zeros. */
 static int read_plain(int fd, uint64_t offset, uint8_t *buf, size_t len)
 {
-	ssize_t n;
+	int64_t n = file_read_at(fd, offset, buf, len);
 
-	while (len) {
-		n = pread(fd, buf, len, (off_t)offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n) {
-			memset(buf, 0, len);
-			return 0;
-		}
-		buf += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int write_plain(int fd, uint64_t offset, const uint8_t *buf, size_t len)
-{
-	ssize_t n;
-
-	while (len) {
-		n = pwrite(fd, buf, len, (off_t)offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		buf += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
+	if (n < 0)
+		return (int)n;
+	memset(buf + n, 0, len - (size_t)n);
 	return 0;
 }
 
@@ -320,12 +295,12 @@ int block_file_write(const struct block_file *f, uint64_t offset,
 	int err;
 
 	if (!f->direct)
-		return write_plain(f->fd, offset, buf, len);
+		return file_write_at(f->fd, offset, buf, len);
 	copy = bounce_alloc(len);
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, buf, len);
-	err = write_plain(f->fd, offset, copy, len);
+	err = file_write_at(f->fd, offset, copy, len);
 	free(copy);
 	return err;
 }

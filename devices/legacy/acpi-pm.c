@@ -12,8 +12,8 @@
  *
  * Where it lies on ports, port 0x64 is there as well: of the PC's keyboard
  * controller only the pulse on its reset line, command 0xfe. edk2 knows no
- *other warm reset, which is what Linux asks of it; reboot=k is the same. Reads
- *are those of an empty port.
+ * other warm reset, which is what Linux asks of it; reboot=k is the same. Reads
+ * are those of an empty port.
  *
  * Firmware polls the timer a million times in a boot, so it takes no lock and
  * is one clock_gettime() and one multiplication.

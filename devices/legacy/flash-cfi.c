@@ -34,6 +34,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/base/file.h"
 #include "vmm/base/log.h"
 
 #include "devices/legacy/fixed.h"
@@ -110,23 +111,17 @@ static struct flash *to_flash(struct device *dev)
 /* The guest sees a file that cannot be written as flash that is worn out. */
 static bool keep(struct flash *f, uint64_t at, uint64_t len)
 {
-	const uint8_t *from = f->store + at;
+	int err;
 
-	while (f->fd >= 0 && len) {
-		ssize_t n = pwrite(f->fd, from, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			log_guest(&f->misuse, "--firmware-vars %s: %s", f->name,
-				  n ? strerror(errno) : "is full");
-			return false;
-		}
-		from += n;
-		at += (uint64_t)n;
-		len -= (uint64_t)n;
+	if (f->fd < 0)
+		return true;
+	err = file_write_at(f->fd, at, f->store + at, len);
+	if (err) {
+		log_guest(&f->misuse, "--firmware-vars %s: %s", f->name,
+			  strerror(-err));
+		return false;
 	}
-	f->dirty = f->fd >= 0;
+	f->dirty = true;
 	return true;
 }
 
@@ -180,18 +175,21 @@ static uint16_t identity(uint64_t word)
 static uint16_t query(uint64_t word)
 {
 	static const uint8_t table[] = {
-		[0x10] = 'Q',  'R',  'Y',  [0x13] = 0x01, 0x00, /* Intel command
-								   set */
+		/* clang-format off */
+		[0x10] = 'Q', 'R', 'Y',
+		[0x13] = 0x01, 0x00,	   /* Intel command set */
 		[0x15] = 0x31, 0x00,	   /* its extended table */
 		[0x1b] = 0x17, 0x20,	   /* 1.7 to 2.0 V */
 		[0x1f] = 0x08, 0x09, 0x0a, /* typical times, powers of two */
 		[0x23] = 0x01, 0x01, 0x02, /* and how much more at most */
-		[0x27] = 25,	     /* 2^25 bytes a chip: 64 MiB in two */
-		[0x28] = 0x01, 0x00, /* 16 bits wide */
-		[0x2a] = 6,    0x00, /* 2^6 bytes of buffer a chip */
-		[0x2c] = 1, /* one region: 256 blocks of 512 * 256 bytes */
-		[0x2d] = 0xff, 0x00, 0x00, 0x02,	  [0x31] = 'P', 'R',
-		'I',	       '1',  '0',
+		[0x27] = 25,		   /* 2^25 bytes a chip: 64 MiB in two */
+		[0x28] = 0x01, 0x00,	   /* 16 bits wide */
+		[0x2a] = 6, 0x00,	   /* 2^6 bytes of buffer a chip */
+		[0x2c] = 1,		   /* region of blocks: */
+		[0x2d] = 0xff, 0x00,	   /* 256 of them, less one */
+		[0x2f] = 0x00, 0x02,	   /* of 512 * 256 bytes */
+		[0x31] = 'P', 'R', 'I', '1', '0',
+		/* clang-format on */
 	};
 
 	static_assert(1u << 26 == FLASH_BYTES, "two chips of 2^25 bytes");
@@ -281,7 +279,7 @@ static void command(struct flash *f, uint8_t cmd)
 	}
 }
 
-static void buffer_begin(struct flash *f, uint64_t offset, uint16_t minus_one)
+static void buffer_begin(struct flash *f, uint16_t minus_one)
 {
 	uint32_t words = minus_one + 1u;
 
@@ -290,7 +288,6 @@ static void buffer_begin(struct flash *f, uint64_t offset, uint16_t minus_one)
 		to_step(f, STEP_COMMAND);
 		return;
 	}
-	f->buffer_at = offset;
 	f->buffer_used = 0;
 	f->buffer_left = words;
 	f->step = STEP_BUFFER_DATA;
@@ -343,7 +340,7 @@ static void flash_write(void *opaque, uint64_t offset, unsigned size,
 		program(f, offset, data, size);
 		to_step(f, STEP_COMMAND);
 	} else if (f->step == STEP_BUFFER_COUNT) {
-		buffer_begin(f, offset, (uint16_t)value);
+		buffer_begin(f, (uint16_t)value);
 	} else if (f->step == STEP_BUFFER_DATA) {
 		buffer_take(f, offset, data, size);
 	} else {
@@ -397,19 +394,12 @@ static int measure(struct flash *f, struct diag *d)
 
 static int read_store(struct flash *f, struct diag *d)
 {
-	for (uint64_t at = 0; at < f->store_bytes;) {
-		ssize_t n = pread(f->fd, f->store + at, f->store_bytes - at,
-				  (off_t)at);
+	int64_t n = file_read_at(f->fd, 0, f->store, f->store_bytes);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return diag_fail(d, n ? errno : EIO,
-					 "--firmware-vars %s: cannot be read",
-					 f->name);
-		at += (uint64_t)n;
-	}
-	return 0;
+	if (n == (int64_t)f->store_bytes)
+		return 0;
+	return diag_fail(d, n < 0 ? (int)-n : EIO,
+			 "--firmware-vars %s: cannot be read", f->name);
 }
 
 static int fill_store(struct flash *f, bool fresh, struct diag *d)

@@ -11,7 +11,7 @@
 #include <zlib.h>
 
 #include "arch/arm64/acpi.h"
-#include "arch/arm64/fdt.h"
+#include "arch/arm64/tables.h"
 #include "vmm/base/bytes.h"
 
 #include "tests/unit/platforms.h"

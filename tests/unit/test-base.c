@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 #include "vmm/base/diag.h"
+#include "vmm/base/file.h"
 #include "vmm/base/iov.h"
 #include "vmm/base/log.h"
 #include "vmm/base/types.h"
@@ -343,6 +345,38 @@ START_TEST(test_iov_skip)
 }
 END_TEST
 
+/* ---- files -------------------------------------------------------------- */
+
+START_TEST(test_file_moves_all)
+{
+	FILE *f = tmpfile();
+	char text[8] = "";
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(file_write_at(fileno(f), 3, "later", 5), 0);
+	ck_assert_int_eq(file_read_at(fileno(f), 2, text, 4), 4);
+	ck_assert_mem_eq(text, "\0lat", 5);
+	ck_assert_int_eq(file_read_at(fileno(f), 6, text, 4), 2);
+	ck_assert_mem_eq(text, "erat", 5);
+	ck_assert_int_eq(file_read_at(fileno(f), 8, text, 4), 0);
+	ck_assert_int_eq(file_read_at(fileno(f), 0, text, 0), 0);
+	fclose(f);
+}
+END_TEST
+
+START_TEST(test_file_errors)
+{
+	int full = open("/dev/full", O_RDWR | O_CLOEXEC);
+	char byte = 0;
+
+	ck_assert_int_ge(full, 0);
+	ck_assert_int_eq(file_write_at(full, 0, &byte, 1), -ENOSPC);
+	close(full);
+	ck_assert_int_eq(file_read_at(full, 0, &byte, 1), -EBADF);
+	ck_assert_int_eq(file_write_at(full, 0, &byte, 1), -EBADF);
+}
+END_TEST
+
 START_TEST(test_check_aborts)
 {
 	CHECK(1 + 1 == 2);
@@ -371,6 +405,8 @@ static Suite *suite(void)
 	tcase_add_test(t, test_log_to_a_full_pipe);
 	tcase_add_loop_test(t, test_iov_slice, 0, ARRAY_SIZE(slices));
 	tcase_add_test(t, test_iov_skip);
+	tcase_add_test(t, test_file_moves_all);
+	tcase_add_test(t, test_file_errors);
 	tcase_add_test_raise_signal(t, test_check_aborts, SIGABRT);
 	suite_add_tcase(s, t);
 	return s;

@@ -9,7 +9,7 @@
 #include <libfdt.h>
 #include <stdlib.h>
 
-#include "arch/arm64/fdt.h"
+#include "arch/arm64/tables.h"
 #include "vmm/base/bytes.h"
 
 #include "firmware/fdt.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: arm64: firmware tables: see fdt.h
+ * DOC: arm64: firmware tables, see tables.h
  */
-#include "arch/arm64/fdt.h"
+#include "arch/arm64/tables.h"
 
 #include <errno.h>
 #include <sys/random.h>
@@ -36,12 +36,13 @@ static int seed(struct fdt_boot *boot, struct diag *d)
 static int add_dtb(struct arch_tables *t, const struct platform *p,
 		   const struct fdt_boot *boot, struct diag *d)
 {
-	struct arch_table dtb = { .name = "virt.dtb" };
-	int err = fdt_build(&dtb.data, &dtb.size_bytes, p, boot, d);
+	uint8_t *data;
+	size_t size_bytes;
+	int err = fdt_build(&data, &size_bytes, p, boot, d);
 
-	if (!err)
-		t->table[t->count++] = dtb;
-	return err;
+	if (err)
+		return err;
+	return arch_tables_add(t, "virt.dtb", GPA(0), data, size_bytes, d);
 }
 
 int arm64_tables(struct arch_tables *out, const struct platform *p,

@@ -2,10 +2,10 @@
 /*
  * DOC: arm64: firmware tables from the platform description
  *
- * One table, the flattened device tree; ACPI is not implemented yet.
+ * The flattened device tree, and with it ACPI tables where asked for.
  */
-#ifndef ARCH_ARM64_FDT_H
-#define ARCH_ARM64_FDT_H
+#ifndef ARCH_ARM64_TABLES_H
+#define ARCH_ARM64_TABLES_H
 
 #include "arch/arch.h"
 

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: files, see file.h */
+#include "vmm/base/file.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "vmm/base/types.h"
+
+/* Not more in one call than every kernel takes (MAX_RW_COUNT, 0x7ffff000). */
+#define CALL_MAX GIB(1)
+
+int64_t file_read_at(int fd, uint64_t offset, void *buf, uint64_t len)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (uint8_t *)buf + done,
+				  MIN(len - done, CALL_MAX),
+				  (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		done += (uint64_t)n;
+	}
+	return (int64_t)done;
+}
+
+int file_write_at(int fd, uint64_t offset, const void *buf, uint64_t len)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(fd, (const uint8_t *)buf + done,
+				   MIN(len - done, CALL_MAX),
+				   (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		done += (uint64_t)n;
+	}
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: files: reading and writing all that is asked for
+ *
+ * One call moves what pread() and pwrite() move in several, when a signal
+ * comes in between or a transfer is short. Threads: any; the position of the
+ * file is not touched.
+ */
+#ifndef VMM_BASE_FILE_H
+#define VMM_BASE_FILE_H
+
+#include <stdint.h>
+
+/** file_read_at - @len bytes at @offset into @buf: return how many, fewer only
+ * where the file ends, or -errno */
+int64_t file_read_at(int fd, uint64_t offset, void *buf, uint64_t len);
+
+/** file_write_at - @len bytes to @offset: return 0, or -errno with some of them
+ * written; -EIO: the file takes no more */
+int file_write_at(int fd, uint64_t offset, const void *buf, uint64_t len);
+
+#endif
