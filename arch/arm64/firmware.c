@@ -2,17 +2,14 @@
 /*
  * DOC: arm64: firmware, see firmware.h
  *
- * U-Boot begins with a branch over its header, a nop, and where it ends
- * (arch/arm/cpu/armv8/start.S: _TEXT_BASE, _end_ofs). It wants memory, timer,
- * GIC, PL011 and PCI or virtio-mmio from the device tree, and finds GRUB on a
- * disk by itself.
+ * U-Boot's header says where it ends (arch/arm/cpu/armv8/start.S: _TEXT_BASE,
+ * _end_ofs). It wants memory, timer, GIC, PL011 and PCI or virtio-mmio from the
+ * device tree, and finds GRUB on a disk by itself.
  *
- * UEFI begins with a branch and has a firmware volume 4 KiB later, "_FVH" at
- * 0x28 of it (PI 1.8 vol. 3 sec. 3.2.1). It is padded with zeros to the size of
- * a flash bank; those are not copied, and so take no memory. It never gets
- * anywhere without flash for its variables, and U-Boot would read its
- * environment from there at the speed of exits: each is refused where the
- * other belongs.
+ * UEFI is padded with zeros to the size of a flash bank; those are not copied,
+ * and so take no memory. It never gets anywhere without flash for its
+ * variables, and U-Boot would read its environment from there at the speed of
+ * exits: each is refused where the other belongs.
  *
  * Files are hostile: nothing in them is used but to refuse them early.
  *
@@ -29,17 +26,13 @@
 #include "arch/arm64/kernel.h"
 #include "arch/arm64/layout.h"
 #include "arch/arm64/tables.h"
+#include "arch/firmware-marks.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/file.h"
 
-#define OPCODE_BRANCH 5 /* bits 31:26 of "b", Arm ARM C6.2.26 */
-#define OPCODE_NOP    0xd503201f
-#define UBOOT_END     16 /* _end_ofs */
-#define FV_MARK	      0x28
-#define FV_GUID	      0x10
-#define UEFI_FV	      0x1000
-#define CHUNK_BYTES   KIB(64)
-#define HEAD_BYTES    (UEFI_FV + 64)
+#define UBOOT_END   16 /* _end_ofs */
+#define CHUNK_BYTES KIB(64)
+#define HEAD_BYTES  (FIRMWARE_ARM64_VOLUME + 64)
 
 /** struct firmware - a file; @head: its first @head_bytes, zeros behind them */
 struct firmware {
@@ -47,27 +40,6 @@ struct firmware {
 	size_t head_bytes;
 	uint64_t size_bytes;
 };
-
-/* EFI_SYSTEM_NV_DATA_FV_GUID, PI 1.8 vol. 3 sec. 3.2.2 */
-static const uint8_t variables_guid[16] = {
-	0x8d, 0x2b, 0xf1, 0xff, 0x96, 0x76, 0x8b, 0x4c,
-	0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50,
-};
-
-static bool starts_with_branch(const struct firmware *f)
-{
-	return get_le32(f->head) >> 26 == OPCODE_BRANCH;
-}
-
-static bool is_uboot(const struct firmware *f)
-{
-	return starts_with_branch(f) && get_le32(f->head + 4) == OPCODE_NOP;
-}
-
-static bool is_volume(const struct firmware *f, unsigned at)
-{
-	return !memcmp(f->head + at + FV_MARK, "_FVH", 4);
-}
 
 static bool is_kernel(const struct firmware *f)
 {
@@ -87,9 +59,9 @@ static const char *known(const struct firmware *f)
 		return "a qcow2 disk image";
 	if (!memcmp(f->head + 512, "EFI PART", 8))
 		return "a disk image";
-	if (!is_volume(f, 0))
+	if (!firmware_volume_at(f->head, f->head_bytes, 0))
 		return "not firmware for arm64";
-	if (!memcmp(f->head + FV_GUID, variables_guid, sizeof(variables_guid)))
+	if (firmware_is_variables(f->head, f->head_bytes))
 		return "a store of UEFI variables without firmware";
 	return "UEFI firmware for another machine (OVMF?)";
 }
@@ -122,12 +94,13 @@ static int check_uboot(const struct firmware *f, bool has_flash, struct diag *d)
 
 static int recognise(const struct firmware *f, bool has_flash, struct diag *d)
 {
-	if (starts_with_branch(f) && is_volume(f, UEFI_FV))
+	if (firmware_is_arm64_code(f->head, f->head_bytes) &&
+	    firmware_volume_at(f->head, f->head_bytes, FIRMWARE_ARM64_VOLUME))
 		return check_uefi(has_flash, d);
 	if (is_kernel(f))
 		return diag_fail(d, ENOEXEC,
 				 "is a Linux kernel: give it as --kernel");
-	if (!is_uboot(f))
+	if (!firmware_is_arm64_uboot(f->head, f->head_bytes))
 		return diag_fail(
 			d, ENOEXEC,
 			"is %s; arm64 starts AAVMF_CODE.fd of Debian's "

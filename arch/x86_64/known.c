@@ -2,24 +2,16 @@
 /*
  * DOC: x86_64: what people give as a kernel or as firmware by mistake
  *
- * Recognised by marks at fixed places, only to be named in a message. UEFI
- * firmware begins with a firmware volume, which has "_FVH" at 0x28 (PI 1.8
- * vol. 3 sec. 3.2.1); that for Arm begins with a branch, and its volume 4 KiB
- * later. A volume whose file system is EFI_SYSTEM_NV_DATA_FV_GUID holds
- * variables. The x86 reset vector is the last 16 bytes of an image, and is
- * there if they are not what erased flash reads as.
+ * Recognised by marks at fixed places, only to be named in a message; those of
+ * firmware are in arch/firmware-marks.h. The x86 reset vector is the last 16
+ * bytes of an image, and is there if they are not what erased flash reads as.
  */
 #include <string.h>
 
+#include "arch/firmware-marks.h"
 #include "arch/x86_64/boot.h"
-#include "vmm/base/bytes.h"
 
-#define FV_MARK	      0x28
-#define FV_GUID	      0x10
-#define ARM_FV	      0x1000
-#define ARM_NOP	      0xd503201f
-#define RESET_VECTOR  16
-#define OPCODE_BRANCH 5 /* bits 31:26 of "b", Arm ARM C6.2.26 */
+#define RESET_VECTOR 16
 
 static bool has(const struct x86_image *img, unsigned at, const char *mark,
 		unsigned bytes)
@@ -51,8 +43,6 @@ static const char *by_mark(const struct x86_image *img)
 		{ 0, 4, "QFI\xfb", "a qcow2 disk image" },
 		{ 512, 8, "EFI PART", "a disk image" },
 		{ 0, 5, "07070", "a cpio archive (an initramfs?)" },
-		{ ARM_FV + FV_MARK, 4, "_FVH",
-		  "UEFI firmware for arm64 (AAVMF)" },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
@@ -78,25 +68,19 @@ static bool has_reset_vector(const struct x86_image *img)
 
 static const char *by_volume(const struct x86_image *img)
 {
-	static const char variables[] = "\x8d\x2b\xf1\xff\x96\x76\x8b\x4c"
-					"\xa9\x85\x27\x47\x07\x5b\x4f\x50";
+	const uint8_t *head = img->head;
+	size_t len = img->head_bytes;
 
-	if (!has(img, FV_MARK, "_FVH", 4))
+	if (firmware_volume_at(head, len, FIRMWARE_ARM64_VOLUME))
+		return "UEFI firmware for arm64 (AAVMF)";
+	if (!firmware_volume_at(head, len, 0))
 		return NULL;
 	if (has_reset_vector(img))
 		return "UEFI firmware for QEMU's PC (OVMF), which needs "
 		       "devices that are not there";
-	if (has(img, FV_GUID, variables, sizeof(variables) - 1))
+	if (firmware_is_variables(head, len))
 		return "a store of UEFI variables without firmware";
 	return "a part of UEFI firmware";
-}
-
-/* U-Boot begins with a branch over its header, and a nop. */
-static bool is_arm64_code(const struct x86_image *img)
-{
-	return img->head_bytes >= 8 &&
-	       get_le32(img->head) >> 26 == OPCODE_BRANCH &&
-	       get_le32(img->head + 4) == ARM_NOP;
 }
 
 const char *x86_image_known(const struct x86_image *img)
@@ -105,7 +89,7 @@ const char *x86_image_known(const struct x86_image *img)
 
 	if (!is)
 		is = by_volume(img);
-	if (!is && is_arm64_code(img))
+	if (!is && firmware_is_arm64_uboot(img->head, img->head_bytes))
 		is = "firmware for arm64 (U-Boot?)";
 	return is;
 }
