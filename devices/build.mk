@@ -5,7 +5,7 @@ obj-y += devices/legacy/fixed.o devices/legacy/primecell.o \
 	devices/legacy/rtc-cmos.o devices/legacy/rtc-pl031.o \
 	devices/legacy/gpio-pl061.o devices/legacy/acpi-pm.o \
 	devices/legacy/ged.o devices/legacy/debug-console.o \
-	devices/legacy/flash-cfi.o
+	devices/legacy/flash-cfi.o devices/legacy/fw-cfg.o
 obj-y += devices/block/block.o devices/block/file.o devices/block/lock.o \
 	devices/block/engine-uring.o devices/block/engine-threads.o \
 	devices/block/raw.o

@@ -42,6 +42,7 @@ enum machine_request {
 	MACHINE_PANIC, /* the guest's kernel reports that it crashed */
 };
 
+struct fw_cfg;
 struct pci_root;
 struct rate_limiter;
 struct virtio_transport;
@@ -56,6 +57,7 @@ struct virtio_transport;
  * @console_port: those of vm_config.console_port, in its order; NULL: none
  * @tables_only: the machine only describes itself and will never run: devices
  *	open, create and contact nothing outside of it
+ * @fw_cfg: what fw_cfg shows; NULL: the machine has none
  * @rate_groups: one for each of config->rate_groups, for their members
  * @transport: how virtio devices are attached; NULL: by the configuration
  * @request: ask the machine for something; any thread; returns at once, the
@@ -74,6 +76,7 @@ struct device_env {
 	struct chardev *serial, *console, *debug_console;
 	struct chardev *const *console_port;
 	bool tables_only;
+	struct fw_cfg *fw_cfg;
 	struct rate_limiter *rate_groups;
 	const struct virtio_transport *transport;
 	void (*request)(void *machine, enum machine_request what);

@@ -23,6 +23,7 @@ static const struct device_class *const classes[] = {
 	&ged_class,
 	&debug_console_class,
 	&flash_cfi_class,
+	&fw_cfg_class,
 	&pci_host_class,
 #ifdef CONFIG_VIRTIO_BLK
 	&virtio_blk_class,

@@ -15,6 +15,7 @@ obj-y += vmm/doctor.o vmm/tables.o vmm/main.o
 obj-y += vmm/machine.o vmm/machine-run.o vmm/vcpu.o vmm/payload.o
 obj-y += vmm/config-balloon.o
 obj-y += vmm/config-pmem.o vmm/pmem.o
+obj-y += vmm/fw-cfg.o
 obj-y += vmm/config-rtc.o
 obj-y += vmm/machine.o vmm/machine-run.o vmm/vcpu.o vmm/payload.o vmm/serve.o
 obj-y += vmm/config-fs.o vmm/config-vhost-user.o

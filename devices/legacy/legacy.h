@@ -52,6 +52,10 @@ extern const struct device_class vmclock_class;
  * config->firmware_vars; no wire */
 extern const struct device_class flash_cfi_class;
 
+/** fw_cfg_class - QEMU's fw_cfg, 12 ports or 24 bytes of memory, in
+ * env->fw_cfg; no wire */
+extern const struct device_class fw_cfg_class;
+
 /** watchdog_sp805_class - Arm PrimeCell watchdog, 4 KiB, also for ACPI's WDAT;
  * no wire */
 extern const struct device_class watchdog_sp805_class;
