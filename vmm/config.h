@@ -31,6 +31,23 @@ struct affinity_list {
 	unsigned count;
 };
 
+/** struct pair - @value belongs to @id */
+struct pair {
+	uint32_t id, value;
+};
+
+/** struct pair_list - @v is malloc'ed, @count of them */
+struct pair_list {
+	struct pair *v;
+	unsigned count;
+};
+
+/** struct word_list - @v and each of its @count words are malloc'ed */
+struct word_list {
+	char **v;
+	unsigned count;
+};
+
 /** enum char_mode - back end of a serial port or console */
 enum char_mode {
 	CHAR_OFF,

@@ -16,6 +16,7 @@
 
 #include "vmm/base/check.h"
 #include "vmm/config.h"
+#include "vmm/schema-list.h"
 
 /* Enums are stored through unsigned; strings from users are cut in messages
  * so that the remedy behind them is never lost. */
@@ -23,7 +24,6 @@ static_assert(sizeof(enum char_mode) == sizeof(unsigned), "enum size");
 #define SHOWN "%.100s"
 
 #define NAME_MAX_BYTES 32
-#define LIST_MAX       1024 /* numbers in one list: host CPUs, descriptors */
 
 static const char size_units[] = "KMGT";
 
@@ -83,6 +83,8 @@ const char *schema_text_value(const struct schema_key *k, char *buf)
 		[SCHEMA_U64] = "N",
 		[SCHEMA_U32S] = "[N,...]",
 		[SCHEMA_AFFINITY] = "[N@[CPU,...],...]",
+		[SCHEMA_PAIRS] = "[N@VALUE,...]",
+		[SCHEMA_WORDS] = "[TEXT,...]",
 		[SCHEMA_BOOL] = "on|off",
 		[SCHEMA_TOPOLOGY] = "T:C:D:P",
 		[SCHEMA_FLAG] = "",
@@ -106,7 +108,7 @@ static const char *range_text(const struct schema_key *k, char *buf)
 
 	buf[0] = '\0';
 	if ((k->type == SCHEMA_U32 || k->type == SCHEMA_U32S ||
-	     k->type == SCHEMA_U64) &&
+	     k->type == SCHEMA_PAIRS || k->type == SCHEMA_U64) &&
 	    k->max != UINT64_MAX)
 		snprintf(buf, SCHEMA_TEXT_BYTES, "%" PRIu64 " to %" PRIu64,
 			 k->min, k->max);
@@ -148,6 +150,15 @@ static const char *must_text(const struct schema_key *k, char *buf)
 		snprintf(buf, SCHEMA_TEXT_BYTES,
 			 "must be [QUEUE@[CPU,...],...], such as "
 			 "[0@[1,2],1@[3-5]]");
+		break;
+	case SCHEMA_PAIRS:
+		snprintf(buf, SCHEMA_TEXT_BYTES,
+			 "must be [N@VALUE,...], each value %.80s",
+			 range_text(k, part));
+		break;
+	case SCHEMA_WORDS:
+		snprintf(buf, SCHEMA_TEXT_BYTES,
+			 "must be [LIST] of words that are not empty");
 		break;
 	case SCHEMA_SIZE:
 		range_text(k, part);
@@ -278,41 +289,13 @@ static int refuse_key(const struct schema_option *o, const char *element,
 
 /* ---- reading one value ---------------------------------------------------*/
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 'a' ^ 'A';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
-}
-
-/* Digits from *@text on, hexadecimal behind 0x; false if there is none or it
- * does not fit. */
-static bool read_number(const char **text, uint64_t *out)
-{
-	const char *p = *text, *first;
-	unsigned base = p[0] == '0' && (p[1] == 'x' || p[1] == 'X') ? 16 : 10;
-	uint64_t v = 0;
-
-	first = p += base == 16 ? 2 : 0;
-	for (; digit(*p) < (int)base; p++)
-		if (!mul_u64(v, base, &v) ||
-		    !add_u64(v, (uint64_t)digit(*p), &v))
-			return false;
-	if (p == first)
-		return false;
-	*text = p;
-	*out = v;
-	return true;
-}
-
 static bool read_size(const char *text, uint64_t *out)
 {
 	static const char units[] = "KkMmGgTt";
 	const char *unit;
 	uint64_t v;
 
-	if (!read_number(&text, &v))
+	if (!schema_read_number(&text, &v))
 		return false;
 	if (*text) {
 		unit = strchr(units, *text++);
@@ -331,7 +314,7 @@ static bool read_topology(const char *text, struct topology *out)
 	uint64_t part[4];
 
 	for (unsigned i = 0; i < 4; i++) {
-		if (!read_number(&text, &part[i]) || !part[i] ||
+		if (!schema_read_number(&text, &part[i]) || !part[i] ||
 		    part[i] > UINT32_MAX || *text != (i < 3 ? ':' : '\0'))
 			return false;
 		text++;
@@ -450,129 +433,13 @@ static int set_number(const struct schema_option *o, const struct schema_key *k,
 	if (k->type == SCHEMA_SIZE)
 		ok = read_size(value, &v);
 	else
-		ok = read_number(&end, &v) && !*end;
+		ok = schema_read_number(&end, &v) && !*end;
 	if (!ok || v < k->min || v > k->max)
 		return refuse_value(o, k, value, d);
 	if (k->type == SCHEMA_SIZE || k->type == SCHEMA_U64)
 		*(uint64_t *)field(base, k->offset) = v;
 	else
 		*(uint32_t *)field(base, k->offset) = (uint32_t)v;
-	return 0;
-}
-
-/* ---- lists of numbers ----------------------------------------------------*/
-
-static bool u32s_add(struct u32_list *list, uint32_t v)
-{
-	uint32_t *more;
-
-	if (list->count == LIST_MAX)
-		return false;
-	more = realloc(list->v, (list->count + 1) * sizeof(*more));
-	if (!more)
-		return false;
-	list->v = more;
-	list->v[list->count++] = v;
-	return true;
-}
-
-/* "1" or "[1,3-5]" from *@text on, each within [@min, @max]. */
-static bool read_u32s(const char **text, uint64_t min, uint64_t max,
-		      struct u32_list *out)
-{
-	bool bracket = **text == '[', more = true;
-	uint64_t first, last;
-
-	*text += bracket;
-	while (more) {
-		if (!read_number(text, &first))
-			return false;
-		last = first;
-		if (**text == '-' && ++*text && !read_number(text, &last))
-			return false;
-		if (first < min || last < first || last > max ||
-		    last - first >= LIST_MAX)
-			return false;
-		for (; first <= last; first++)
-			if (!u32s_add(out, (uint32_t)first))
-				return false;
-		more = bracket && **text == ',';
-		*text += more;
-	}
-	return !bracket || *(*text)++ == ']';
-}
-
-static void u32s_free(struct u32_list *list)
-{
-	free(list->v);
-	*list = (struct u32_list){ .v = NULL };
-}
-
-static int set_u32s(const struct schema_option *o, const struct schema_key *k,
-		    const char *value, void *base, struct diag *d)
-{
-	struct u32_list list = { .v = NULL };
-	const char *text = value;
-
-	if (!read_u32s(&text, k->min, k->max, &list) || *text) {
-		u32s_free(&list);
-		return refuse_value(o, k, value, d);
-	}
-	u32s_free(field(base, k->offset));
-	*(struct u32_list *)field(base, k->offset) = list;
-	return 0;
-}
-
-static void affinity_free(struct affinity_list *list)
-{
-	for (unsigned i = 0; i < list->count; i++)
-		u32s_free(&list->v[i].cpus);
-	free(list->v);
-	*list = (struct affinity_list){ .v = NULL };
-}
-
-/* "N@[CPU,…]" from *@text on. */
-static bool read_affinity(const char **text, const struct schema_key *k,
-			  struct affinity_list *list)
-{
-	struct affinity *more, one = { .index = 0 };
-	uint64_t index;
-
-	if (list->count == LIST_MAX || !read_number(text, &index) ||
-	    index >= LIST_MAX || **text != '@')
-		return false;
-	++*text;
-	one.index = (uint32_t)index;
-	more = realloc(list->v, (list->count + 1) * sizeof(*more));
-	if (!more)
-		return false;
-	list->v = more;
-	if (!read_u32s(text, k->min, k->max, &one.cpus)) {
-		u32s_free(&one.cpus);
-		return false;
-	}
-	list->v[list->count++] = one;
-	return true;
-}
-
-static int set_affinity(const struct schema_option *o,
-			const struct schema_key *k, const char *value,
-			void *base, struct diag *d)
-{
-	struct affinity_list list = { .v = NULL };
-	const char *text = value;
-	bool ok = *text == '[';
-
-	while (ok && (*text == '[' || *text == ',')) {
-		text++;
-		ok = read_affinity(&text, k, &list);
-	}
-	if (!ok || strcmp(text, "]") != 0) {
-		affinity_free(&list);
-		return refuse_value(o, k, value, d);
-	}
-	affinity_free(field(base, k->offset));
-	*(struct affinity_list *)field(base, k->offset) = list;
 	return 0;
 }
 
@@ -606,9 +473,11 @@ static int set_value(const struct schema_option *o, const struct schema_key *k,
 	case SCHEMA_SIZE:
 		return set_number(o, k, value, base, d);
 	case SCHEMA_U32S:
-		return set_u32s(o, k, value, base, d);
 	case SCHEMA_AFFINITY:
-		return set_affinity(o, k, value, base, d);
+	case SCHEMA_PAIRS:
+	case SCHEMA_WORDS:
+		ok = schema_list_read(k, value, field(base, k->offset));
+		break;
 	case SCHEMA_NAME:
 	case SCHEMA_ENUM:
 		return set_choice(o, k, value, base, d);
@@ -877,10 +746,10 @@ static void release_key(const struct schema_key *k, void *base)
 		*(char **)f = NULL;
 		break;
 	case SCHEMA_U32S:
-		u32s_free(f);
-		break;
 	case SCHEMA_AFFINITY:
-		affinity_free(f);
+	case SCHEMA_PAIRS:
+	case SCHEMA_WORDS:
+		schema_list_release(k, f);
 		break;
 	case SCHEMA_U32:
 	case SCHEMA_U64:
@@ -948,22 +817,6 @@ static const char *topology_text(const struct topology *t, char *buf)
 	return buf;
 }
 
-static void u32s_print(const struct u32_list *list, FILE *out)
-{
-	for (unsigned i = 0; i < list->count; i++)
-		fprintf(out, "%s%" PRIu32, i ? "," : "[", list->v[i]);
-	fputc(']', out);
-}
-
-static void affinity_print(const struct affinity_list *list, FILE *out)
-{
-	for (unsigned i = 0; i < list->count; i++) {
-		fprintf(out, "%s%" PRIu32 "@", i ? "," : "[", list->v[i].index);
-		u32s_print(&list->v[i].cpus, out);
-	}
-	fputc(']', out);
-}
-
 static const char *enum_text(const struct schema_key *k, unsigned value)
 {
 	for (unsigned i = 0; i < k->choice_count; i++)
@@ -996,9 +849,10 @@ static const char *field_text(const struct schema_key *k, const void *base,
 		size_text(*(const uint64_t *)f, buf);
 		return k->optional && !*(const uint64_t *)f ? NULL : buf;
 	case SCHEMA_U32S:
-		return ((const struct u32_list *)f)->count ? "" : NULL;
 	case SCHEMA_AFFINITY:
-		return ((const struct affinity_list *)f)->count ? "" : NULL;
+	case SCHEMA_PAIRS:
+	case SCHEMA_WORDS:
+		return schema_list_count(f) ? "" : NULL;
 	case SCHEMA_BOOL:
 		return *(const bool *)f ? "on" : "off";
 	case SCHEMA_ENUM:
@@ -1033,10 +887,8 @@ static void print_value(const struct schema_option *o,
 {
 	const char *quote = "";
 
-	if (k->type == SCHEMA_U32S)
-		u32s_print(field_const(base, k->offset), out);
-	else if (k->type == SCHEMA_AFFINITY)
-		affinity_print(field_const(base, k->offset), out);
+	if (schema_is_list(k))
+		schema_list_print(k, field_const(base, k->offset), out);
 	if (o->list && k->type != SCHEMA_SET && text[strcspn(text, ",[]")])
 		quote = "\"";
 	fprintf(out, "%s%s%s", quote, text, quote);

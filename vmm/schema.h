@@ -38,6 +38,8 @@ enum schema_type {
 	SCHEMA_TOPOLOGY, /* struct topology: four numbers with : between */
 	SCHEMA_U32S,	 /* struct u32_list: 1 or [1,3-5] */
 	SCHEMA_AFFINITY, /* struct affinity_list: [0@[1,2],1@[3-5]] */
+	SCHEMA_PAIRS,	 /* struct pair_list: 0@20 or [0@20,1@30] */
+	SCHEMA_WORDS,	 /* struct word_list: a or [a,b] */
 	SCHEMA_FLAG,	 /* bool: an option without value */
 	SCHEMA_COUNT,	 /* unsigned: how often the option was given */
 };

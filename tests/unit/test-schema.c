@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DOC: options that are given several times, and lists of numbers, on a schema
- * of the test's own */
+/* DOC: options that are given several times, and lists of numbers and words, on
+ * a schema of the test's own */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -15,6 +15,8 @@ struct thing {
 	uint64_t big;
 	struct u32_list fds;
 	struct affinity_list cpus;
+	struct pair_list far;
+	struct word_list words;
 };
 
 struct things {
@@ -34,6 +36,8 @@ static const struct schema_key thing_keys[] = {
 	{ ITEM_KEY("big", SCHEMA_U64, big), .max = UINT64_MAX },
 	{ ITEM_KEY("fd", SCHEMA_U32S, fds), .max = 100 },
 	{ ITEM_KEY("cpus", SCHEMA_AFFINITY, cpus), .max = 1023 },
+	{ ITEM_KEY("far", SCHEMA_PAIRS, far), .min = 10, .max = 254 },
+	{ ITEM_KEY("words", SCHEMA_WORDS, words) },
 };
 
 static const struct schema_option thing_option = {
@@ -152,6 +156,19 @@ static const struct {
 	{ "cpus=[0@[1],]", NULL },
 	{ "cpus=[]", NULL },
 	{ "cpus=[1024@[1]]", NULL },
+	{ "far=[1@20,2@254]", "size=4,big=0,far=[1@20,2@254]" },
+	{ "far=0@10", "size=4,big=0,far=[0@10]" },
+	{ "far=[1@9]", NULL },
+	{ "far=[1@255]", NULL },
+	{ "far=[1@20,]", NULL },
+	{ "far=[1024@20]", NULL },
+	{ "far=[20]", NULL },
+	{ "far=1@20x", NULL },
+	{ "words=a", "size=4,big=0,words=[a]" },
+	{ "words=[a,b-c,d]", "size=4,big=0,words=[a,b-c,d]" },
+	{ "words=[a,,b]", NULL },
+	{ "words=[]", NULL },
+	{ "words=[a][b]", NULL },
 };
 
 START_TEST(test_lists)
@@ -169,12 +186,15 @@ END_TEST
 /* What is printed can be read again, whatever replaced it before. */
 START_TEST(test_again)
 {
-	ck_assert_int_eq(give(&thing_option, "cpus=[0@[1,2]],fd=[1-3]"), 0);
-	ck_assert_int_eq(
-		give(&thing_option, "size=4,big=0,fd=[1,2,3],cpus=[0@[1,2]]"),
-		0);
-	expect_printed(0, "size=4,big=0,fd=[1,2,3],cpus=[0@[1,2]]");
-	expect_printed(1, "size=4,big=0,fd=[1,2,3],cpus=[0@[1,2]]");
+	static const char all[] = "size=4,big=0,fd=[1,2,3],cpus=[0@[1,2]],"
+				  "far=[3@20],words=[a,b]";
+
+	ck_assert_int_eq(give(&thing_option, "cpus=[0@[1,2]],fd=[1-3],"
+					     "words=[a,b],far=3@20"),
+			 0);
+	ck_assert_int_eq(give(&thing_option, all), 0);
+	expect_printed(0, all);
+	expect_printed(1, all);
 }
 END_TEST
 
