@@ -13,9 +13,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/mempolicy.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -67,61 +70,140 @@ static unsigned huge_flags(const struct ram_options *opt)
 	return shift;
 }
 
-static int back_shared(uint8_t *at, uint64_t size,
-		       const struct ram_options *opt, int *out)
+/* What the system takes when no size is asked for; 0: it has no such pages. */
+static uint64_t default_huge_page(void)
+{
+	int fd = memfd_create("spandrel-ram", MFD_CLOEXEC | MFD_HUGETLB);
+	struct statfs fs;
+	uint64_t size = 0;
+
+	if (fd < 0)
+		return 0;
+	if (!fstatfs(fd, &fs))
+		size = (uint64_t)fs.f_bsize;
+	close(fd);
+	return size;
+}
+
+static uint64_t huge_page(const struct ram_options *opt)
+{
+	if (!opt->hugepages)
+		return 0;
+	return opt->hugepage_size_bytes ? opt->hugepage_size_bytes
+					: default_huge_page();
+}
+
+/* Shared memory of its own, or the file that the piece is a part of. */
+static int open_shared(const struct ram_backing *b)
 {
 	unsigned flags = MFD_CLOEXEC;
-	int fd, err = 0;
+	int fd;
 
-	if (opt->hugepages)
-		flags |= MFD_HUGETLB | huge_flags(opt) << MAP_HUGE_SHIFT;
+	if (b->fd >= 0) {
+		fd = fcntl(b->fd, F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
+	if (b->opt.hugepages)
+		flags |= MFD_HUGETLB | huge_flags(&b->opt) << MAP_HUGE_SHIFT;
 	fd = memfd_create("spandrel-ram", flags);
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)size) < 0 ||
-	    mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-		 0) == MAP_FAILED)
-		err = -errno;
-	if (err)
+	if (ftruncate(fd, (off_t)b->size_bytes) < 0) {
+		int err = -errno;
+
 		close(fd);
-	else
-		*out = fd;
-	return err;
+		return err;
+	}
+	return fd;
 }
 
-static int back_private(uint8_t *at, uint64_t size,
-			const struct ram_options *opt)
+static int back_shared(uint8_t *at, const struct ram_backing *b, int *out)
 {
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+	int fd = open_shared(b);
 
-	if (opt->hugepages)
-		flags |= MAP_HUGETLB | (int)(huge_flags(opt) << MAP_HUGE_SHIFT);
-	if (mmap(at, size, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+	if (fd < 0)
+		return fd;
+	if (mmap(at, b->size_bytes, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, fd,
+		 (off_t)b->fd_offset_bytes) == MAP_FAILED) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	*out = fd;
+	return 0;
+}
+
+static int back_private(uint8_t *at, const struct ram_backing *b)
+{
+	int flags = MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED;
+
+	if (b->fd < 0)
+		flags |= MAP_ANONYMOUS;
+	if (b->opt.hugepages)
+		flags |= MAP_HUGETLB |
+			 (int)(huge_flags(&b->opt) << MAP_HUGE_SHIFT);
+	if (mmap(at, b->size_bytes, PROT_READ | PROT_WRITE, flags, b->fd,
+		 (off_t)b->fd_offset_bytes) == MAP_FAILED)
 		return -errno;
 	return 0;
 }
 
-/* @fd: receives the memfd, or stays as it is. */
-static int back(uint8_t *at, uint64_t size, const struct ram_options *opt,
-		int *fd)
+/* Before the first page is there: all pages come from these nodes. */
+static int bind_nodes(uint8_t *at, const struct ram_backing *b)
 {
-	int err = opt->shared ? back_shared(at, size, opt, fd)
-			      : back_private(at, size, opt);
+	unsigned long mask[RAM_HOST_NODES_MAX / (8 * sizeof(long))] = { 0 };
 
-	if (err)
-		return err;
+	for (unsigned i = 0; i < b->host_node_count; i++)
+		mask[b->host_node[i] / (8 * sizeof(long))] |=
+			1ul << b->host_node[i] % (8 * sizeof(long));
+	if (b->host_node_count &&
+	    syscall(SYS_mbind, at, b->size_bytes, MPOL_BIND, mask,
+		    RAM_HOST_NODES_MAX + 1, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static int advise(uint8_t *at, const struct ram_backing *b)
+{
 	/* Advice only: a kernel without it still runs the guest. */
-	if (opt->thp && !opt->hugepages)
-		madvise(at, size, MADV_HUGEPAGE);
-	if (opt->mergeable)
-		madvise(at, size, MADV_MERGEABLE);
-	madvise(at, size, MADV_DONTDUMP);
-	if (!opt->prefault || !madvise(at, size, MADV_POPULATE_WRITE))
+	if (b->opt.thp && !b->opt.hugepages)
+		madvise(at, b->size_bytes, MADV_HUGEPAGE);
+	if (b->opt.mergeable)
+		madvise(at, b->size_bytes, MADV_MERGEABLE);
+	madvise(at, b->size_bytes, MADV_DONTDUMP);
+	if (b->opt.prefault &&
+	    madvise(at, b->size_bytes, MADV_POPULATE_WRITE) < 0)
+		return -errno;
+	return 0;
+}
+
+/* On failure @piece has a descriptor only if that is still to be closed. */
+static int back(uint8_t *at, const struct ram_backing *b,
+		struct ram_piece *piece, struct diag *d)
+{
+	int err = b->opt.shared ? back_shared(at, b, &piece->fd)
+				: back_private(at, b);
+
+	if (!err) {
+		err = bind_nodes(at, b);
+		if (err)
+			return diag_errno(d, -err,
+					  "%s: cannot take memory from this "
+					  "NUMA node of the host",
+					  b->who ? b->who : "RAM");
+		err = advise(at, b);
+	}
+	if (!err)
 		return 0;
-	err = -errno;
-	if (*fd >= 0)
-		close(*fd);
-	return err;
+	diag_errno(d, -err, "cannot allocate %llu MiB of %s%s",
+		   (unsigned long long)(b->size_bytes >> 20),
+		   b->opt.shared ? "shared " : "",
+		   b->opt.hugepages ? "huge pages (see "
+				      "/proc/sys/vm/nr_hugepages)"
+				    : "guest RAM");
+	return b->who ? diag_fail(d, -err, "%s", b->who) : err;
 }
 
 static int check_new(const struct guest_ram *ram, gpa_t gpa, uint64_t size,
@@ -149,38 +231,135 @@ static int check_new(const struct guest_ram *ram, gpa_t gpa, uint64_t size,
 	return 0;
 }
 
+static void pieces_release(struct ram_region *r)
+{
+	for (unsigned i = 0; i < r->piece_count; i++)
+		if (r->piece[i].fd >= 0)
+			close(r->piece[i].fd);
+	free(r->piece);
+}
+
+static void region_release(struct ram_region *r)
+{
+	unreserve(r->mapped, r->mapped_bytes);
+	pieces_release(r);
+}
+
+/* Room for the description of @count pieces, and what all of them add up to;
+ * false: out of memory. */
+static bool region_init(struct ram_region *r, gpa_t gpa, unsigned count)
+{
+	*r = (struct ram_region){ .gpa = gpa, .piece_count = count };
+	r->piece = calloc(count, sizeof(*r->piece));
+	for (unsigned i = 0; r->piece && i < count; i++)
+		r->piece[i].fd = -1;
+	return r->piece != NULL;
+}
+
+/* A region that is one piece; takes over @fd, which may be -1. */
+static bool region_init_one(struct ram_region *r, gpa_t gpa, uint64_t size,
+			    int fd, uint64_t offset)
+{
+	if (!region_init(r, gpa, 1))
+		return false;
+	r->size_bytes = size;
+	r->piece[0] = (struct ram_piece){ 0, size, fd, offset };
+	return true;
+}
+
+/* mmap() would round an odd size up, over what follows. */
+static int check_huge(const struct ram_backing *b, uint64_t offset,
+		      uint64_t page, struct diag *d)
+{
+	if (!page || (offset % page == 0 && b->size_bytes % page == 0))
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "%s: a piece of %llu bytes, 0x%llx bytes into RAM, is "
+			 "not made of huge pages of %llu bytes: change the "
+			 "size, or put it before what has smaller pages",
+			 b->who ? b->who : "RAM",
+			 (unsigned long long)b->size_bytes,
+			 (unsigned long long)offset, (unsigned long long)page);
+}
+
+/* Sizes and places of the pieces; @align: what the largest page needs. */
+static int plan(struct ram_region *r, const struct ram_backing *b,
+		uint64_t *align, struct diag *d)
+{
+	int err = 0;
+
+	*align = GUARD;
+	for (unsigned i = 0; i < r->piece_count && !err; i++) {
+		uint64_t page = huge_page(&b[i].opt);
+
+		r->piece[i].offset_bytes = r->size_bytes;
+		r->piece[i].size_bytes = b[i].size_bytes;
+		r->piece[i].fd_offset_bytes = b[i].fd_offset_bytes;
+		*align = MAX(*align, page);
+		err = check_huge(&b[i], r->size_bytes, page, d);
+		if (!err &&
+		    !add_u64(r->size_bytes, b[i].size_bytes, &r->size_bytes))
+			err = diag_fail(d, EINVAL, "RAM region 0x%llx wraps",
+					(unsigned long long)r->gpa.v);
+	}
+	return err;
+}
+
+static int back_all(struct ram_region *r, const struct ram_backing *b,
+		    struct diag *d)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < r->piece_count && !err; i++)
+		err = back(r->host + r->piece[i].offset_bytes, &b[i],
+			   &r->piece[i], d);
+	return err;
+}
+
+int ram_add_pieces(struct guest_ram *ram, gpa_t gpa,
+		   const struct ram_backing *piece, unsigned piece_count,
+		   struct diag *d)
+{
+	struct ram_region r;
+	uint64_t align;
+	int err;
+
+	if (!region_init(&r, gpa, piece_count))
+		return diag_fail(d, ENOMEM, "out of memory");
+	err = plan(&r, piece, &align, d);
+	if (!err)
+		err = check_new(ram, gpa, r.size_bytes, d);
+	if (err)
+		goto err_pieces;
+	r.host = r.mapped = reserve(r.size_bytes, align);
+	r.mapped_bytes = r.size_bytes;
+	if (!r.host) {
+		err = diag_errno(d, errno,
+				 "cannot reserve %llu MiB of address space",
+				 (unsigned long long)(r.size_bytes >> 20));
+		goto err_pieces;
+	}
+	err = back_all(&r, piece, d);
+	if (err) {
+		region_release(&r);
+		return err;
+	}
+	ram->region[ram->region_count++] = r;
+	return 0;
+
+err_pieces:
+	pieces_release(&r);
+	return err;
+}
+
 int ram_add(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes,
 	    const struct ram_options *opt, struct diag *d)
 {
-	int err = check_new(ram, gpa, size_bytes, d), fd = -1;
-	uint8_t *host;
+	const struct ram_backing b = { .size_bytes = size_bytes,
+				       .opt = *opt,
+				       .fd = -1 };
 
-	if (err)
-		return err;
-	host = reserve(size_bytes, GUARD);
-	if (!host)
-		return diag_errno(d, errno,
-				  "cannot reserve %llu MiB of address space",
-				  (unsigned long long)(size_bytes >> 20));
-	err = back(host, size_bytes, opt, &fd);
-	if (err) {
-		unreserve(host, size_bytes);
-		return diag_errno(d, -err, "cannot allocate %llu MiB of %s%s",
-				  (unsigned long long)(size_bytes >> 20),
-				  opt->shared ? "shared " : "",
-				  opt->hugepages ? "huge pages (see "
-						   "/proc/sys/vm/nr_hugepages)"
-						 : "guest RAM");
-	}
-	ram->region[ram->region_count++] = (struct ram_region){
-		.gpa = gpa,
-		.size_bytes = size_bytes,
-		.host = host,
-		.fd = fd,
-		.mapped = host,
-		.mapped_bytes = size_bytes,
-	};
-	return 0;
+	return ram_add_pieces(ram, gpa, &b, 1, d);
 }
 
 /* ---- other processes' memory ------------------------------------------- */
@@ -227,8 +406,9 @@ static int mapping_unit(int fd, uint64_t end, uint64_t *unit, struct diag *d)
 
 static int map_file(struct ram_region *r, uint64_t unit, struct diag *d)
 {
-	uint64_t first = align_down(r->fd_offset_bytes, unit);
-	uint64_t head = r->fd_offset_bytes - first;
+	const struct ram_piece *piece = r->piece;
+	uint64_t first = align_down(piece->fd_offset_bytes, unit);
+	uint64_t head = piece->fd_offset_bytes - first;
 
 	r->mapped_bytes = align_up(head + r->size_bytes, unit);
 	if (r->mapped_bytes < r->size_bytes)
@@ -237,7 +417,7 @@ static int map_file(struct ram_region *r, uint64_t unit, struct diag *d)
 	if (!r->mapped)
 		return diag_errno(d, errno, "cannot reserve address space");
 	if (mmap(r->mapped, r->mapped_bytes, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, r->fd,
+		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, piece->fd,
 		 (off_t)first) == MAP_FAILED) {
 		int err = errno;
 
@@ -253,10 +433,7 @@ int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 		 uint64_t offset_bytes, struct diag *d)
 {
 	unsigned at = place_of(ram, gpa, size_bytes);
-	struct ram_region r = { .gpa = gpa,
-				.size_bytes = size_bytes,
-				.fd = fd,
-				.fd_offset_bytes = offset_bytes };
+	struct ram_region r;
 	uint64_t end, unit = 0;
 	int err;
 
@@ -272,10 +449,15 @@ int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 				 (unsigned long long)gpa.v,
 				 (unsigned long long)size_bytes);
 	err = mapping_unit(fd, end, &unit, d);
-	if (!err)
-		err = map_file(&r, unit, d);
 	if (err)
 		return err;
+	if (!region_init_one(&r, gpa, size_bytes, fd, offset_bytes))
+		return diag_fail(d, ENOMEM, "out of memory");
+	err = map_file(&r, unit, d);
+	if (err) {
+		free(r.piece);
+		return err;
+	}
 	/* Best effort: most files cannot be sealed. */
 	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
 	memmove(&ram->region[at + 1], &ram->region[at],
@@ -290,17 +472,24 @@ int ram_add_pmem(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 {
 	int flags = (private ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE;
 	int err = check_new(ram, gpa, size_bytes, d);
+	struct ram_region r;
 	uint8_t *host;
 
 	if (err)
 		return err;
+	if (!region_init_one(&r, gpa, size_bytes, private ? -1 : fd, 0))
+		return diag_fail(d, ENOMEM, "out of memory");
 	host = reserve(size_bytes, GUARD);
-	if (!host)
-		return diag_errno(d, errno, "cannot reserve address space");
+	if (!host) {
+		err = errno;
+		free(r.piece);
+		return diag_errno(d, err, "cannot reserve address space");
+	}
 	if (mmap(host, size_bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
 		 fd, 0) == MAP_FAILED) {
 		err = errno;
 		unreserve(host, size_bytes);
+		free(r.piece);
 		return diag_errno(d, err, "cannot map it");
 	}
 	madvise(host, size_bytes, MADV_DONTDUMP);
@@ -308,23 +497,11 @@ int ram_add_pmem(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 	 * map the file only if it is what the guest sees. */
 	if (private)
 		close(fd);
-	ram->region[ram->region_count++] = (struct ram_region){
-		.gpa = gpa,
-		.size_bytes = size_bytes,
-		.host = host,
-		.fd = private ? -1 : fd,
-		.mapped = host,
-		.mapped_bytes = size_bytes,
-		.pmem = true,
-	};
+	r.host = r.mapped = host;
+	r.mapped_bytes = size_bytes;
+	r.pmem = true;
+	ram->region[ram->region_count++] = r;
 	return 0;
-}
-
-static void region_release(struct ram_region *r)
-{
-	unreserve(r->mapped, r->mapped_bytes);
-	if (r->fd >= 0)
-		close(r->fd);
 }
 
 void ram_remove(struct guest_ram *ram, unsigned index)
@@ -341,23 +518,32 @@ void ram_release(struct guest_ram *ram)
 	ram_init(ram);
 }
 
-int ram_clear(struct guest_ram *ram, struct diag *d)
+/*
+ * MADV_REMOVE empties shared memory, MADV_DONTNEED private memory; each
+ * refuses or ignores the other kind, so one of them does it and the check is
+ * that one succeeded.
+ */
+static int clear_region(const struct ram_region *r)
 {
-	for (unsigned i = 0; i < ram->region_count; i++) {
-		struct ram_region *r = &ram->region[i];
+	for (unsigned i = 0; i < r->piece_count; i++) {
+		uint8_t *at = r->host + r->piece[i].offset_bytes;
+		uint64_t size = r->piece[i].size_bytes;
 
-		if (r->pmem)
-			continue;
-		/*
-		 * MADV_REMOVE empties shared memory, MADV_DONTNEED private
-		 * memory; each refuses or ignores the other kind, so one of
-		 * them leaves zeros and the check is that one succeeded.
-		 */
-		if (madvise(r->host, r->size_bytes, MADV_REMOVE) < 0 &&
-		    madvise(r->host, r->size_bytes, MADV_DONTNEED) < 0)
-			return diag_errno(d, errno, "cannot clear guest RAM");
+		if (madvise(at, size, MADV_REMOVE) < 0 &&
+		    madvise(at, size, MADV_DONTNEED) < 0)
+			return -errno;
 	}
 	return 0;
+}
+
+int ram_clear(struct guest_ram *ram, struct diag *d)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < ram->region_count && !err; i++)
+		if (!ram->region[i].pmem)
+			err = clear_region(&ram->region[i]);
+	return err ? diag_errno(d, -err, "cannot clear guest RAM") : 0;
 }
 
 uint64_t ram_size(const struct guest_ram *ram)
@@ -382,10 +568,28 @@ static const struct ram_region *find(const struct guest_ram *ram, gpa_t gpa,
 	return NULL;
 }
 
+/* Of a memfd, MADV_DONTNEED would only drop our own mapping. */
+static int discard_piece(const struct ram_region *r,
+			 const struct ram_piece *piece, uintptr_t from,
+			 uintptr_t to)
+{
+	uintptr_t start = (uintptr_t)r->host + piece->offset_bytes;
+
+	from = MAX(from, start);
+	to = MIN(to, start + piece->size_bytes);
+	if (from >= to)
+		return 0;
+	if (madvise(r->host + (from - (uintptr_t)r->host), to - from,
+		    piece->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
+		return -errno;
+	return 0;
+}
+
 int ram_discard(const struct guest_ram *ram, gpa_t gpa, uint64_t len)
 {
 	const struct ram_region *r = find(ram, gpa, len);
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at, from, to;
+	int err = 0;
 
 	if (!r || r->pmem)
 		return -EFAULT;
@@ -393,13 +597,9 @@ int ram_discard(const struct guest_ram *ram, gpa_t gpa, uint64_t len)
 	at = (uintptr_t)r->host + (gpa.v - r->gpa.v);
 	from = align_up(at, page);
 	to = align_down(at + len, page);
-	if (from >= to)
-		return 0;
-	/* Of a memfd, MADV_DONTNEED would only drop our own mapping. */
-	if (madvise(r->host + (from - (uintptr_t)r->host), to - from,
-		    r->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
-		return -errno;
-	return 0;
+	for (unsigned i = 0; i < r->piece_count && !err; i++)
+		err = discard_piece(r, &r->piece[i], from, to);
+	return err;
 }
 
 bool ram_locate(const struct guest_ram *ram, const void *at, gpa_t *gpa)

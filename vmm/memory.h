@@ -8,8 +8,12 @@
  * or pin it with ram_pin(): I/O vectors for the length of one request, rings
  * while their queue is enabled.
  *
- * RAM that other processes shall see lies in a memfd, whose descriptor its
- * region keeps (--memory shared=on). The other way round, a vhost-user back
+ * A region may be made of pieces that are backed in different ways (memory
+ * zones); only who hands memory to other processes or back to the host sees
+ * them.
+ *
+ * RAM that other processes shall see lies in a memfd or file, whose descriptor
+ * its piece keeps (--memory shared=on). The other way round, a vhost-user back
  * end maps the RAM of another VMM's guest: ram_add_file().
  *
  * Threads: regions are added before the first vCPU runs and stay until the
@@ -26,13 +30,24 @@
 #define RAM_REGIONS_MAX 32
 
 /**
+ * struct ram_piece - a part of a region that is backed in one way
+ * @offset_bytes: where it begins in its region; @size_bytes: of it
+ * @fd: shared memory that it is a part of, from @fd_offset_bytes on; -1 for
+ *	private memory
+ */
+struct ram_piece {
+	uint64_t offset_bytes, size_bytes;
+	int fd;
+	uint64_t fd_offset_bytes;
+};
+
+/**
  * struct ram_region - one contiguous range of guest RAM
  * @gpa: where the guest sees it; page-aligned
  * @size_bytes: its size; a multiple of the host's page size, except for
  *	ram_add_file()
  * @host: where this process sees it
- * @fd: shared memory that it is a part of, from @fd_offset_bytes on; -1 for
- *	private memory
+ * @piece: malloc'ed; @piece_count of them, at least 1, that fill it in order
  * @mapped, @mapped_bytes: all of the mapping, without the guard ranges
  * @pmem: persistent memory, not RAM: devices reach it like RAM, but
  *	ram_clear(), ram_size() and ram_discard() leave the user's file alone
@@ -41,8 +56,8 @@ struct ram_region {
 	gpa_t gpa;
 	uint64_t size_bytes;
 	uint8_t *host;
-	int fd;
-	uint64_t fd_offset_bytes;
+	struct ram_piece *piece;
+	unsigned piece_count;
 	uint8_t *mapped;
 	uint64_t mapped_bytes;
 	bool pmem;
@@ -67,6 +82,29 @@ struct ram_options {
 	uint64_t hugepage_size_bytes;
 };
 
+/**
+ * struct ram_backing - what one piece of a new region is made of
+ * @who: option that asked for it, for messages; NULL: the caller says
+ * @size_bytes: a multiple of the host's page size, and of @opt's huge pages
+ * @opt: how it is backed
+ * @fd: file that it is a part of, from @fd_offset_bytes on; -1: memory of its
+ *	own. With @opt.shared the guest's writes go to the file, else they stay
+ *	in memory. Stays the caller's
+ * @host_node, @host_node_count: NUMA nodes of the host that all of it comes
+ *	from, each below RAM_HOST_NODES_MAX; none: the host's choice
+ */
+struct ram_backing {
+	const char *who;
+	uint64_t size_bytes;
+	struct ram_options opt;
+	int fd;
+	uint64_t fd_offset_bytes;
+	const uint32_t *host_node;
+	unsigned host_node_count;
+};
+
+#define RAM_HOST_NODES_MAX 1024 /* of Linux: CONFIG_NODES_SHIFT is up to 10 */
+
 /** ram_init - an empty guest_ram */
 void ram_init(struct guest_ram *ram);
 
@@ -79,6 +117,16 @@ void ram_init(struct guest_ram *ram);
  */
 int ram_add(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes,
 	    const struct ram_options *opt, struct diag *d);
+
+/**
+ * ram_add_pieces - map one region that is made of pieces
+ * @piece: in the order of addresses; @piece_count of them, at least 1
+ *
+ * Return: like ram_add(), or -errno of mmap(2) or mbind(2).
+ */
+int ram_add_pieces(struct guest_ram *ram, gpa_t gpa,
+		   const struct ram_backing *piece, unsigned piece_count,
+		   struct diag *d);
 
 /**
  * ram_add_file - map a part of a file that another process calls guest RAM
@@ -119,11 +167,13 @@ void ram_remove(struct guest_ram *ram, unsigned index);
 /** ram_release - unmap everything; accepts an empty guest_ram */
 void ram_release(struct guest_ram *ram);
 
-/** ram_clear - make all RAM read as zero again, cheaply (machine reset) */
+/** ram_clear - make all RAM read again as when it was new, cheaply (machine
+ * reset): as zero, where it is not a private mapping of a file */
 int ram_clear(struct guest_ram *ram, struct diag *d);
 
 /**
- * ram_discard - give the host its memory back; the range reads as zero then
+ * ram_discard - give the host its memory back; the range reads then as after
+ * ram_clear()
  * @len: bytes; host pages of which only a part is inside stay as they are
  *
  * Any thread. Return: 0; -EFAULT if any byte of the range is not RAM or if it

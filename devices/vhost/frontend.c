@@ -260,52 +260,93 @@ int vhost_frontend_features(struct vhost_frontend *vf, uint64_t features,
 
 /* ---- memory ------------------------------------------------------------- */
 
-static struct vu_region describe(const struct ram_region *r)
+/* A back end maps descriptors, so its regions are our pieces. */
+static struct vu_region describe(const struct ram_region *r,
+				 const struct ram_piece *piece)
 {
 	return (struct vu_region){
-		.gpa = r->gpa.v,
-		.size_bytes = r->size_bytes,
-		.user = (uintptr_t)r->host,
-		.offset_bytes = r->fd_offset_bytes,
+		.gpa = r->gpa.v + piece->offset_bytes,
+		.size_bytes = piece->size_bytes,
+		.user = (uintptr_t)r->host + piece->offset_bytes,
+		.offset_bytes = piece->fd_offset_bytes,
 	};
+}
+
+static unsigned piece_count(const struct guest_ram *ram)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < ram->region_count; i++)
+		count += ram->region[i].piece_count;
+	return count;
+}
+
+static bool all_shared(const struct guest_ram *ram)
+{
+	for (unsigned i = 0; i < ram->region_count; i++)
+		for (unsigned j = 0; j < ram->region[i].piece_count; j++)
+			if (ram->region[i].piece[j].fd < 0)
+				return false;
+	return true;
 }
 
 int vhost_frontend_check(const struct vhost_frontend *vf,
 			 const struct guest_ram *ram, struct diag *d)
 {
-	for (unsigned i = 0; i < ram->region_count; i++)
-		if (ram->region[i].fd < 0)
-			return diag_fail(d, EINVAL,
-					 "%s: a vhost-user back end must see "
-					 "the guest's RAM: give --memory "
-					 "shared=on",
-					 vf->who);
-	if (ram->region_count <= vf->slots_max)
+	if (!all_shared(ram))
+		return diag_fail(d, EINVAL,
+				 "%s: a vhost-user back end must see the "
+				 "guest's RAM: give --memory shared=on",
+				 vf->who);
+	if (piece_count(ram) <= vf->slots_max)
 		return 0;
 	return diag_fail(d, EINVAL,
 			 "%s: RAM is in %u regions, and the back end at %s "
 			 "takes %llu at most",
-			 vf->who, ram->region_count, vf->path,
+			 vf->who, piece_count(ram), vf->path,
 			 (unsigned long long)vf->slots_max);
 }
 
+static int add_piece(struct vhost_frontend *vf, const struct ram_region *r,
+		     const struct ram_piece *piece, struct diag *d)
+{
+	struct vu_msg msg = {
+		.header = { VU_ADD_MEM_REG, 0, sizeof(msg.one) },
+		.fd = { piece->fd },
+		.fd_count = 1,
+	};
+
+	msg.one.region = describe(r, piece);
+	return tell(vf, &msg, d);
+}
+
 /* One by one, which has no limit of its own. */
-static int add_regions(struct vhost_frontend *vf, const struct guest_ram *ram,
-		       struct diag *d)
+static int add_pieces(struct vhost_frontend *vf, const struct guest_ram *ram,
+		      struct diag *d)
 {
 	int err = 0;
 
-	for (unsigned i = 0; i < ram->region_count && !err; i++) {
-		struct vu_msg msg = {
-			.header = { VU_ADD_MEM_REG, 0, sizeof(msg.one) },
-			.fd = { ram->region[i].fd },
-			.fd_count = 1,
-		};
-
-		msg.one.region = describe(&ram->region[i]);
-		err = tell(vf, &msg, d);
-	}
+	for (unsigned i = 0; i < ram->region_count; i++)
+		for (unsigned j = 0; j < ram->region[i].piece_count && !err;
+		     j++)
+			err = add_piece(vf, &ram->region[i],
+					&ram->region[i].piece[j], d);
 	return err;
+}
+
+/* @msg has room: there are at most VU_REGIONS_MAX. */
+static void list_pieces(struct vu_msg *msg, const struct guest_ram *ram)
+{
+	for (unsigned i = 0; i < ram->region_count; i++) {
+		const struct ram_region *r = &ram->region[i];
+
+		for (unsigned j = 0; j < r->piece_count; j++) {
+			msg->memory.region[msg->fd_count] =
+				describe(r, &r->piece[j]);
+			msg->fd[msg->fd_count++] = r->piece[j].fd;
+		}
+	}
+	msg->memory.count = msg->fd_count;
 }
 
 int vhost_frontend_memory(struct vhost_frontend *vf,
@@ -316,17 +357,12 @@ int vhost_frontend_memory(struct vhost_frontend *vf,
 
 	if (err)
 		return err;
-	if (ram->region_count > VU_REGIONS_MAX)
-		return add_regions(vf, ram, d);
-	msg.memory.count = ram->region_count;
-	msg.fd_count = ram->region_count;
-	for (unsigned i = 0; i < ram->region_count; i++) {
-		msg.memory.region[i] = describe(&ram->region[i]);
-		msg.fd[i] = ram->region[i].fd;
-	}
+	if (piece_count(ram) > VU_REGIONS_MAX)
+		return add_pieces(vf, ram, d);
+	list_pieces(&msg, ram);
 	msg.header.size_bytes =
 		(uint32_t)(offsetof(struct vu_memory, region) +
-			   ram->region_count * sizeof(struct vu_region));
+			   msg.fd_count * sizeof(struct vu_region));
 	return tell(vf, &msg, d);
 }
 

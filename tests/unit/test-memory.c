@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: guest RAM: which addresses are RAM, guard ranges, clearing
+ * DOC: guest RAM: which addresses are RAM, guard ranges, pieces, clearing
  */
 #include <check.h>
 #include <errno.h>
+#include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -204,7 +206,7 @@ START_TEST(test_failed_backing)
 	struct diag d = DIAG_INIT;
 	struct guest_ram ram;
 
-	opt.hugepage_size_bytes = 1ULL << 40; /* there is no such page */
+	opt.hugepage_size_bytes = KIB(512); /* no such page on either ISA */
 	ram_init(&ram);
 	ck_assert_int_lt(ram_add(&ram, GPA(LOW), MIB(2), &opt, &d), 0);
 	ck_assert_ptr_nonnull(strstr(d.text[0], "huge"));
@@ -285,13 +287,13 @@ START_TEST(test_shared_has_a_file)
 	for (unsigned i = 0; i < ram.region_count; i++) {
 		struct ram_region *r = &ram.region[i];
 
-		ck_assert_int_eq(r->fd >= 0, backings[_i].shared);
-		if (r->fd < 0)
+		ck_assert_int_eq(r->piece->fd >= 0, backings[_i].shared);
+		if (r->piece->fd < 0)
 			continue;
 		r->host[77] = byte;
-		ck_assert_int_eq(
-			pread(r->fd, &got, 1, (off_t)r->fd_offset_bytes + 77),
-			1);
+		ck_assert_int_eq(pread(r->piece->fd, &got, 1,
+				       (off_t)r->piece->fd_offset_bytes + 77),
+				 1);
 		ck_assert_uint_eq(got, byte);
 	}
 	ram_release(&ram);
@@ -398,6 +400,175 @@ START_TEST(test_remove)
 	ck_assert_ptr_nonnull(ram_pin(&ram, GPA(MIB(8)), 4096));
 	while (ram.region_count)
 		ram_remove(&ram, ram.region_count - 1);
+	ram_release(&ram);
+}
+END_TEST
+
+/* ---- pieces ------------------------------------------------------------- */
+
+#define PIECE 0x10000ULL
+
+/* A region of memory of its own, shared memory, the second half of a file, and
+ * its first half that it does not write to. */
+static void pieces_make(struct guest_ram *ram, int file)
+{
+	const struct ram_backing piece[] = {
+		{ "own", PIECE, .fd = -1 },
+		{ "shared", 2 * PIECE, { .shared = true }, .fd = -1 },
+		{ "file",
+		  PIECE,
+		  { .shared = true },
+		  .fd = file,
+		  .fd_offset_bytes = PIECE },
+		{ "private file", PIECE, .fd = file },
+	};
+	struct diag d = DIAG_INIT;
+
+	ram_init(ram);
+	ck_assert_msg(
+		!ram_add_pieces(ram, GPA(LOW), piece, ARRAY_SIZE(piece), &d),
+		"%s", d.text[0]);
+	ck_assert_uint_eq(ram->region_count, 1);
+	ck_assert_uint_eq(ram_size(ram), 5 * PIECE);
+}
+
+START_TEST(test_pieces)
+{
+	static const bool shared[] = { false, true, true, false };
+	struct guest_ram ram;
+	int file = file_new(2 * PIECE);
+	uint64_t v = 0x1122334455667788, got = 0;
+
+	ck_assert_int_eq(pwrite(file, "hello", 5, 0), 5);
+	pieces_make(&ram, file);
+	for (unsigned i = 0; i < ARRAY_SIZE(shared); i++)
+		ck_assert_int_eq(ram.region[0].piece[i].fd >= 0, shared[i]);
+	/* Whoever uses RAM sees no seams. */
+	ck_assert_ptr_nonnull(ram_pin(&ram, GPA(LOW), 5 * PIECE));
+	for (uint64_t at = 1; at < 5; at++) {
+		ck_assert(ram_write(&ram, GPA(LOW + at * PIECE - 4), &v, 8));
+		ck_assert(ram_read(&ram, GPA(LOW + at * PIECE - 4), &got, 8));
+		ck_assert_uint_eq(got, v);
+	}
+	/* The file has what was written to it and nothing else. */
+	ck_assert_int_eq(pread(file, &got, 4, PIECE), 4);
+	ck_assert_uint_eq(got & UINT32_MAX, v >> 32);
+	ck_assert_int_eq(pread(file, &got, 5, 0), 5);
+	ck_assert_mem_eq(&got, "hello", 5);
+	ck_assert(ram_read(&ram, GPA(LOW + 4 * PIECE + 4), &got, 1));
+	ck_assert_uint_eq(got & 0xff, 'o');
+	ram_release(&ram);
+	close(file);
+}
+END_TEST
+
+/* Zero everywhere, or what the file says. */
+static void check_fresh(const struct guest_ram *ram, uint64_t from, uint64_t to)
+{
+	uint8_t byte;
+
+	for (uint64_t at = from; at < to; at += 1021) {
+		ck_assert(ram_read(ram, GPA(LOW + at), &byte, 1));
+		ck_assert_uint_eq(byte, at < 4 * PIECE ? 0 : 0x3c);
+	}
+}
+
+START_TEST(test_pieces_are_emptied)
+{
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int file = file_new(2 * PIECE);
+	uint8_t old[PIECE];
+
+	memset(old, 0x3c, sizeof(old));
+	ck_assert_int_eq(pwrite(file, old, sizeof(old), 0), sizeof(old));
+	pieces_make(&ram, file);
+	ck_assert(ram_fill(&ram, GPA(LOW), 0xee, 5 * PIECE));
+	if (_i) {
+		ck_assert_int_eq(ram_clear(&ram, &d), 0);
+		check_fresh(&ram, 0, 5 * PIECE);
+	} else {
+		ck_assert_int_eq(
+			ram_discard(&ram, GPA(LOW + PIECE / 2), 4 * PIECE), 0);
+		check_fresh(&ram, PIECE / 2, 4 * PIECE + PIECE / 2);
+		ck_assert(ram_read(&ram, GPA(LOW + PIECE / 2 - 1), old, 1));
+		ck_assert_uint_eq(old[0], 0xee);
+		ck_assert(ram_read(&ram, GPA(LOW + 4 * PIECE + PIECE / 2), old,
+				   1));
+		ck_assert_uint_eq(old[0], 0xee);
+	}
+	ram_release(&ram);
+	close(file);
+}
+END_TEST
+
+static const uint32_t no_node = RAM_HOST_NODES_MAX - 1;
+
+static const struct {
+	struct ram_backing second;
+	int err;
+	const char *says;
+} bad_pieces[] = {
+	{ { "B",
+	    MIB(2),
+	    { .hugepages = true, .hugepage_size_bytes = MIB(2) },
+	    .fd = -1 },
+	  -EINVAL,
+	  "B: a piece of 2097152 bytes, 0x10000 bytes into RAM" },
+	{ { "B", 0x800, .fd = -1 }, -EINVAL, "not made of whole" },
+	{ { "B", TOP - 0xffff, .fd = -1 }, -EINVAL, "wraps" },
+	{ { "B", PIECE, .fd = 1000000 }, -EBADF, "guest RAM" },
+	{ { "B", PIECE, { .shared = true }, .fd = 1000000 }, -EBADF, "shared" },
+	{ { "B", PIECE, { .shared = true }, -1, 0, &no_node, 1 },
+	  -EINVAL,
+	  "B: cannot take memory from this NUMA node" },
+};
+
+/* What cannot be backed leaves nothing, of the first piece neither. */
+START_TEST(test_bad_pieces)
+{
+	const struct ram_backing piece[] = {
+		{ "A", PIECE, { .shared = true }, .fd = -1 },
+		bad_pieces[_i].second,
+	};
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int next = dup(0);
+
+	close(next);
+	ram_init(&ram);
+	ck_assert_int_eq(ram_add_pieces(&ram, GPA(LOW), piece, 2, &d),
+			 bad_pieces[_i].err);
+	ck_assert_msg(strstr(d.text[0], bad_pieces[_i].says) != NULL, "%s",
+		      d.text[0]);
+	ck_assert_uint_eq(ram.region_count, 0);
+	ck_assert_int_eq(dup(0), next);
+	close(next);
+}
+END_TEST
+
+/* Node 0 is always there, in kernels that know nodes. */
+START_TEST(test_host_node)
+{
+	static const uint32_t node = 0;
+	const struct ram_backing piece = { .size_bytes = PIECE,
+					   .fd = -1,
+					   .host_node = &node,
+					   .host_node_count = 1 };
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	unsigned long mask = 0;
+	int mode = 0;
+
+	ram_init(&ram);
+	ck_assert_msg(!ram_add_pieces(&ram, GPA(LOW), &piece, 1, &d), "%s",
+		      d.text[0]);
+	ck_assert_int_eq(syscall(SYS_get_mempolicy, &mode, &mask,
+				 8 * sizeof(mask), ram.region[0].host,
+				 MPOL_F_ADDR),
+			 0);
+	ck_assert_int_eq(mode, MPOL_BIND);
+	ck_assert_uint_eq(mask, 1);
 	ram_release(&ram);
 }
 END_TEST
@@ -573,6 +744,10 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_add_file, 0, ARRAY_SIZE(file_cases));
 	tcase_add_test(t, test_add_file_wrong_kind);
 	tcase_add_test(t, test_remove);
+	tcase_add_test(t, test_pieces);
+	tcase_add_loop_test(t, test_pieces_are_emptied, 0, 2);
+	tcase_add_loop_test(t, test_bad_pieces, 0, ARRAY_SIZE(bad_pieces));
+	tcase_add_test(t, test_host_node);
 	tcase_add_loop_test(t, test_guards, 0, ARRAY_SIZE(guard_cases));
 	tcase_add_loop_test(t, test_discard, 0,
 			    ARRAY_SIZE(discard_cases) * ARRAY_SIZE(backings));
