@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "vmm/base/check.h"
+
 const char *layout_cpus_key(const struct vm_config *cfg)
 {
 	return cfg->cpus.max_vcpus > cfg->cpus.boot_vcpus ? "max" : "boot";
@@ -83,9 +85,17 @@ int layout_check_memory(const struct vm_config *cfg,
 			const struct host_caps *caps, uint64_t room,
 			unsigned bits, struct diag *d)
 {
-	uint64_t size = cfg->memory.size_bytes;
+	uint64_t size = vm_config_ram_bytes(cfg);
 	uint64_t page = MAX(caps->page_size_bytes, KIB(4));
 
+	for (unsigned i = 0; i < cfg->zone_count; i++)
+		if (cfg->zones[i].ram.size_bytes % page)
+			return diag_fail(d, EINVAL,
+					 "--memory-zone id=%s,size=%" PRIu64
+					 ": must be a multiple of %" PRIu64
+					 " bytes, the page size",
+					 cfg->zones[i].id,
+					 cfg->zones[i].ram.size_bytes, page);
 	if (!size || size % page)
 		return diag_fail(d, EINVAL,
 				 "--memory size=%" PRIu64 ": must be a "
@@ -99,6 +109,37 @@ int layout_check_memory(const struct vm_config *cfg,
 				 "bits",
 				 size, room, bits);
 	return 0;
+}
+
+static uint64_t zone_bytes(const struct vm_config *cfg, uint32_t zone)
+{
+	return cfg->zone_count ? cfg->zones[zone].ram.size_bytes
+			       : cfg->memory.size_bytes;
+}
+
+void layout_parts(struct platform *p, const struct vm_config *cfg)
+{
+	uint32_t zone = 0;
+	uint64_t left = zone_bytes(cfg, 0);
+
+	for (unsigned i = 0; i < p->ram_count; i++) {
+		struct plat_range rest = p->ram[i];
+
+		while (rest.size_bytes) {
+			uint64_t size = MIN(rest.size_bytes, left);
+
+			CHECK(size && p->part_count < PLAT_PARTS_MAX);
+			p->part[p->part_count++] = (struct plat_part){
+				.range = layout_mmio(rest.base, size),
+				.zone = zone,
+			};
+			rest.base += size;
+			rest.size_bytes -= size;
+			left -= size;
+			if (!left && zone + 1 < cfg->zone_count)
+				left = zone_bytes(cfg, ++zone);
+		}
+	}
 }
 
 /* Is it one that every machine has, or one that was asked for? */

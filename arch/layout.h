@@ -58,6 +58,10 @@ int layout_check_memory(const struct vm_config *cfg,
 			const struct host_caps *caps, uint64_t room,
 			unsigned bits, struct diag *d);
 
+/** layout_parts - fill in @p->part: the RAM of @p, whose ranges add up to that
+ * of @cfg, cut where zones end */
+void layout_parts(struct platform *p, const struct vm_config *cfg);
+
 /**
  * layout_devices - see struct arch.devices
  * @all: @count devices, the first of which is the serial port; it is left out

@@ -509,8 +509,8 @@ static uint32_t node_count(const struct platform *p)
 {
 	uint32_t last = 0;
 
-	for (unsigned i = 0; i < p->ram_count; i++)
-		last = MAX(last, p->ram_node[i]);
+	for (unsigned i = 0; i < p->part_count; i++)
+		last = MAX(last, p->part[i].node);
 	for (unsigned i = 0; i < p->cpu_count; i++)
 		last = MAX(last, p->cpu[i].node);
 	return last + 1;
@@ -554,14 +554,17 @@ static int add_srat(struct builder *bl, gpa_t *where, struct diag *d)
 {
 	const struct platform *p = bl->p;
 	struct acpi_buf b = { 0 };
+	struct plat_range ram;
+	unsigned next = 0;
+	uint32_t node;
 
 	acpi_table_begin(&b, "SRAT", 3);
 	acpi_put32(&b, 1); /* reserved, must be 1 */
 	acpi_put64(&b, 0);
 	for (unsigned i = 0; i < p->cpu_count; i++)
 		put_srat_cpu(&b, &p->cpu[i]);
-	for (unsigned i = 0; i < p->ram_count; i++)
-		put_srat_ram(&b, &p->ram[i], p->ram_node[i]);
+	while (platform_memory(p, &next, &ram, &node))
+		put_srat_ram(&b, &ram, node);
 	acpi_table_end(&b);
 	return add(bl, &b, where, d);
 }

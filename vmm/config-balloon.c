@@ -41,11 +41,13 @@ const struct schema_option balloon_option = {
 
 int check_balloon(const struct vm_config *c, struct diag *d)
 {
-	if (!c->balloon_count || c->balloon->size_bytes <= c->memory.size_bytes)
+	uint64_t ram = vm_config_ram_bytes(c);
+
+	if (!c->balloon_count || c->balloon->size_bytes <= ram)
 		return 0;
 	return diag_fail(d, EINVAL,
 			 "--balloon size=%" PRIu64
 			 ": the machine has only %" PRIu64
 			 " bytes of RAM (--memory size)",
-			 c->balloon->size_bytes, c->memory.size_bytes);
+			 c->balloon->size_bytes, ram);
 }

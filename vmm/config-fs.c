@@ -57,7 +57,7 @@ int check_vhost_user(const struct vm_config *c, const char *who,
 				 "%s: socket= is missing: where does the back "
 				 "end listen",
 				 who);
-	if (c->memory.shared)
+	if (vm_config_ram_shared(c))
 		return 0;
 	return diag_fail(d, EINVAL,
 			 "%s: a vhost-user back end must see the guest's RAM: "

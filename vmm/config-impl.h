@@ -57,6 +57,12 @@
 
 /* ---- families of devices, each in its vmm/config-NAME.c ------------------ */
 
+/* config-memory.c */
+extern const struct schema_option memory_option, memory_zone_option;
+
+/** check_memory - the rules of --memory and --memory-zone; 0 or -EINVAL */
+int check_memory(const struct vm_config *c, struct diag *d);
+
 extern const struct schema_option console_port_option;
 
 /** check_char_pair - may @name (at @s) and @other (at @v) be there together?

@@ -20,7 +20,6 @@
 #include "vmm/config-rate.h"
 #include "vmm/identity.h"
 
-#define GUEST_PAGE	KIB(4)
 #define VCPUS_MAX	4096
 #define ANY_PA_BITS_MAX 52
 
@@ -149,57 +148,6 @@ static const struct schema_key cpus_keys[] = {
 	  .preset = "auto",
 	  .doc = "performance counters for the guest; auto gives them where "
 		 "the host can",
-	  SINCE },
-};
-
-static const struct schema_key memory_keys[] = {
-	{ .name = "size",
-	  .type = SCHEMA_SIZE,
-	  .lead = true,
-	  .offset = AT(memory.size_bytes),
-	  .min = MIB(1),
-	  .max = TIB(4096),
-	  .preset = "512M",
-	  .doc = "RAM, a multiple of 4K; --memory SIZE is short for it",
-	  SINCE },
-	{ .name = "mergeable",
-	  .type = SCHEMA_BOOL,
-	  .offset = AT(memory.mergeable),
-	  .preset = "off",
-	  .doc = "let the host's KSM share equal pages between guests",
-	  SINCE },
-	{ .name = "shared",
-	  .type = SCHEMA_BOOL,
-	  .offset = AT(memory.shared),
-	  .preset = "off",
-	  .doc = "RAM that other processes can map, for vhost-user",
-	  SINCE },
-	{ .name = "hugepages",
-	  .type = SCHEMA_BOOL,
-	  .offset = AT(memory.hugepages),
-	  .preset = "off",
-	  .doc = "take RAM from the host's huge page pool",
-	  SINCE },
-	{ .name = "hugepage_size",
-	  .type = SCHEMA_SIZE,
-	  .optional = true,
-	  .offset = AT(memory.hugepage_size_bytes),
-	  .min = KIB(64),
-	  .max = GIB(16),
-	  .doc = "size of those pages, a power of two; the host's default "
-		 "unless given",
-	  SINCE },
-	{ .name = "prefault",
-	  .type = SCHEMA_BOOL,
-	  .offset = AT(memory.prefault),
-	  .preset = "off",
-	  .doc = "get all RAM from the host before the guest starts",
-	  SINCE },
-	{ .name = "thp",
-	  .type = SCHEMA_BOOL,
-	  .offset = AT(memory.thp),
-	  .preset = "on",
-	  .doc = "ask the host for transparent huge pages",
 	  SINCE },
 };
 
@@ -488,16 +436,6 @@ static const struct schema_option cpus_option = {
 	MACHINE,
 };
 
-static const struct schema_option memory_option = {
-	.name = "memory",
-	.group = "CPUs and memory",
-	.list = true,
-	KEYS(memory_keys),
-	.later = "hotplug_method hotplug_size hotplugged_size reserve",
-	.doc = "guest RAM and how the host backs it",
-	MACHINE,
-};
-
 static const struct schema_option serial_option = {
 	.name = "serial",
 	.group = "Devices",
@@ -612,6 +550,7 @@ static const struct schema_option *const options[] = {
 	&cmdline_option,
 	&cpus_option,
 	&memory_option,
+	&memory_zone_option,
 	&serial_option,
 	&console_option,
 	&console_port_option,
@@ -734,53 +673,6 @@ static int check_cpus(const struct vm_config *config, struct diag *d)
 			 "max=%" PRIu32,
 			 t->threads_per_core, t->cores_per_die,
 			 t->dies_per_package, t->packages, c->max_vcpus);
-}
-
-static int check_hugepages(const struct memory_config *m, struct diag *d)
-{
-	uint64_t page = m->hugepage_size_bytes;
-
-	if (!page)
-		return 0;
-	if (!m->hugepages)
-		return diag_fail(d, EINVAL,
-				 "--memory hugepage_size=%" PRIu64
-				 ": works only with hugepages=on",
-				 page);
-	if (!is_pow2(page))
-		return diag_fail(d, EINVAL,
-				 "--memory hugepage_size=%" PRIu64
-				 ": must be a power of two, such as 2M",
-				 page);
-	if (m->size_bytes % page)
-		return diag_fail(d, EINVAL,
-				 "--memory size=%" PRIu64
-				 ": must be a multiple of hugepage_size, "
-				 "%" PRIu64,
-				 m->size_bytes, page);
-	return 0;
-}
-
-static int check_memory(const struct vm_config *config, struct diag *d)
-{
-	const struct memory_config *m = &config->memory;
-
-	if (m->size_bytes % GUEST_PAGE)
-		return diag_fail(d, EINVAL,
-				 "--memory size=%" PRIu64
-				 ": must be a multiple of 4K; the next one "
-				 "is %" PRIu64,
-				 m->size_bytes,
-				 align_up(m->size_bytes, GUEST_PAGE));
-	if (m->mergeable && m->shared)
-		return diag_fail(d, EINVAL,
-				 "--memory mergeable=on: does not work with "
-				 "shared=on, whose pages KSM never merges");
-	if (m->mergeable && m->hugepages)
-		return diag_fail(d, EINVAL,
-				 "--memory mergeable=on: does not work with "
-				 "hugepages=on, whose pages KSM never merges");
-	return check_hugepages(m, d);
 }
 
 int check_char_pair(const struct char_config *s, const char *name,
@@ -939,8 +831,8 @@ void vm_config_warn(const struct vm_config *c)
 
 	if (sysinfo(&host) || !mul_u64(host.totalram, host.mem_unit, &ram))
 		return;
-	if (c->memory.size_bytes > ram)
+	if (vm_config_ram_bytes(c) > ram)
 		log_warn("--memory size=%" PRIu64 "M: this host has only "
 			 "%" PRIu64 "M of RAM",
-			 c->memory.size_bytes >> 20, ram >> 20);
+			 vm_config_ram_bytes(c) >> 20, ram >> 20);
 }

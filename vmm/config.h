@@ -119,12 +119,28 @@ struct cpus_config {
 
 /**
  * struct memory_config - --memory; the switches are those of struct ram_options
+ * @size_bytes: 0: RAM is made of zones
  * @hugepage_size_bytes: 0: the system's default
  */
 struct memory_config {
 	uint64_t size_bytes;
 	bool mergeable, shared, hugepages, prefault, thp;
 	uint64_t hugepage_size_bytes;
+};
+
+/** CONFIG_ZONES_MAX - most memory zones; our choice */
+#define CONFIG_ZONES_MAX 32
+
+/**
+ * struct zone_config - --memory-zone
+ * @file: file or directory; NULL: memory of its own
+ * @ram: its thp is not used, --memory's is for all zones
+ * @host_nodes: NUMA nodes of the host that it comes from; none: any
+ */
+struct zone_config {
+	char *id, *file;
+	struct memory_config ram;
+	struct u32_list host_nodes;
 };
 
 /**
@@ -302,6 +318,8 @@ struct vm_config {
 	char *firmware, *firmware_vars, *kernel, *initramfs, *cmdline;
 	struct cpus_config cpus;
 	struct memory_config memory;
+	struct zone_config *zones;
+	unsigned zone_count;
 	struct char_config serial, console;
 	struct console_port_config *console_port;
 	unsigned console_port_count;
@@ -368,6 +386,12 @@ int vm_config_complete(struct vm_config *c, struct diag *d);
  */
 int vm_config_check(const struct vm_config *c, const char *arch,
 		    struct diag *d);
+
+/** vm_config_ram_bytes - RAM of the machine, all zones together */
+uint64_t vm_config_ram_bytes(const struct vm_config *c);
+
+/** vm_config_ram_shared - can other processes map all of it? */
+bool vm_config_ram_shared(const struct vm_config *c);
 
 /** vm_config_warn - log what is allowed but unwise on this host */
 void vm_config_warn(const struct vm_config *c);

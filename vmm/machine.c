@@ -18,6 +18,7 @@
 #include "vmm/base/log.h"
 #include "vmm/machine-internal.h"
 #include "vmm/pmem.h"
+#include "vmm/zone.h"
 
 #include "devices/pci/pci.h"
 
@@ -294,27 +295,6 @@ static void fill_env(struct machine *m)
 	};
 }
 
-static int add_ram(struct machine *m, struct diag *d)
-{
-	const struct memory_config *mem = &m->cfg->memory;
-	struct ram_options opt = {
-		.shared = mem->shared,
-		.hugepages = mem->hugepages,
-		.hugepage_size_bytes = mem->hugepage_size_bytes,
-		.prefault = mem->prefault,
-		.thp = mem->thp,
-		.mergeable = mem->mergeable,
-	};
-	int err = 0;
-
-	for (unsigned i = 0; i < m->platform.ram_count && !err; i++)
-		err = ram_add(&m->ram, GPA(m->platform.ram[i].base),
-			      m->platform.ram[i].size_bytes, &opt, d);
-	return err ? diag_fail(d, -err, "--memory size=%lluM",
-			       (unsigned long long)mem->size_bytes >> 20)
-		   : 0;
-}
-
 static int add_rom(struct machine *m, struct diag *d)
 {
 	const struct plat_range *r = &m->platform.rom;
@@ -375,7 +355,7 @@ static int assemble(struct machine *m, struct diag *d)
 	if (!err && m->host)
 		err = payload_open(&m->payload, m->cfg, d);
 	if (!err && m->host)
-		err = add_ram(m, d);
+		err = zones_map(&m->ram, &m->platform, m->cfg, d);
 	if (!err && m->host)
 		err = add_rom(m, d);
 	if (!err)

@@ -179,6 +179,12 @@ static int advise(uint8_t *at, const struct ram_backing *b)
 	return 0;
 }
 
+/* Say for what option it failed. */
+static int blame(const struct ram_backing *b, int err, struct diag *d)
+{
+	return b->who ? diag_fail(d, -err, "%s", b->who) : err;
+}
+
 /* On failure @piece has a descriptor only if that is still to be closed. */
 static int back(uint8_t *at, const struct ram_backing *b,
 		struct ram_piece *piece, struct diag *d)
@@ -188,11 +194,12 @@ static int back(uint8_t *at, const struct ram_backing *b,
 
 	if (!err) {
 		err = bind_nodes(at, b);
-		if (err)
-			return diag_errno(d, -err,
-					  "%s: cannot take memory from this "
-					  "NUMA node of the host",
-					  b->who ? b->who : "RAM");
+		if (err) {
+			diag_errno(d, -err,
+				   "cannot take memory from this NUMA node of "
+				   "the host");
+			return blame(b, err, d);
+		}
 		err = advise(at, b);
 	}
 	if (!err)
@@ -203,7 +210,7 @@ static int back(uint8_t *at, const struct ram_backing *b,
 		   b->opt.hugepages ? "huge pages (see "
 				      "/proc/sys/vm/nr_hugepages)"
 				    : "guest RAM");
-	return b->who ? diag_fail(d, -err, "%s", b->who) : err;
+	return blame(b, err, d);
 }
 
 static int check_new(const struct guest_ram *ram, gpa_t gpa, uint64_t size,
@@ -273,13 +280,13 @@ static int check_huge(const struct ram_backing *b, uint64_t offset,
 {
 	if (!page || (offset % page == 0 && b->size_bytes % page == 0))
 		return 0;
-	return diag_fail(d, EINVAL,
-			 "%s: a piece of %llu bytes, 0x%llx bytes into RAM, is "
-			 "not made of huge pages of %llu bytes: change the "
-			 "size, or put it before what has smaller pages",
-			 b->who ? b->who : "RAM",
-			 (unsigned long long)b->size_bytes,
-			 (unsigned long long)offset, (unsigned long long)page);
+	diag_fail(d, EINVAL,
+		  "a piece of %llu bytes, 0x%llx bytes into RAM, is not made "
+		  "of huge pages of %llu bytes: change the size, or put it "
+		  "before what has smaller pages",
+		  (unsigned long long)b->size_bytes, (unsigned long long)offset,
+		  (unsigned long long)page);
+	return blame(b, -EINVAL, d);
 }
 
 /* Sizes and places of the pieces; @align: what the largest page needs. */
@@ -337,6 +344,7 @@ int ram_add_pieces(struct guest_ram *ram, gpa_t gpa,
 		err = diag_errno(d, errno,
 				 "cannot reserve %llu MiB of address space",
 				 (unsigned long long)(r.size_bytes >> 20));
+		blame(piece, err, d);
 		goto err_pieces;
 	}
 	err = back_all(&r, piece, d);

@@ -22,6 +22,22 @@ int platform_add(struct platform *p, const struct plat_dev *dev, struct diag *d)
 	return 0;
 }
 
+/* Zones that follow each other make no difference to the guest. */
+bool platform_memory(const struct platform *p, unsigned *next,
+		     struct plat_range *range, uint32_t *node)
+{
+	const struct plat_part *part = &p->part[*next];
+
+	if (*next >= p->part_count)
+		return false;
+	*range = part->range;
+	*node = part->node;
+	while (++*next < p->part_count && p->part[*next].node == *node &&
+	       p->part[*next].range.base == range->base + range->size_bytes)
+		range->size_bytes += p->part[*next].range.size_bytes;
+	return true;
+}
+
 const struct plat_dev *platform_find(const struct platform *p,
 				     enum plat_role role)
 {

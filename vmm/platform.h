@@ -18,6 +18,7 @@
 #include "vmm/config.h"
 
 #define PLAT_RAM_MAX	 4
+#define PLAT_PARTS_MAX	 (CONFIG_ZONES_MAX + PLAT_RAM_MAX)
 #define PLAT_PMEM_MAX	 16
 #define PLAT_DEVICES_MAX 64
 #define PLAT_RANGES_MAX	 3
@@ -198,13 +199,24 @@ struct plat_identity {
 	const char *oem_strings;
 };
 
+/**
+ * struct plat_part - RAM that is in one range, one zone and one NUMA node
+ * @zone: index in config.zones; 0 without zones
+ * @node: its NUMA node; 0 without NUMA
+ */
+struct plat_part {
+	struct plat_range range;
+	uint32_t zone, node;
+};
+
 /** struct platform - see the DOC block. @cpu is owned and has @cpu_count
  * entries, of which the first @cpu_enabled are there at boot */
 struct platform {
 	const char *arch;
 	struct plat_range ram[PLAT_RAM_MAX];
 	unsigned ram_count;
-	uint32_t ram_node[PLAT_RAM_MAX]; /* NUMA node of each; 0 without NUMA */
+	struct plat_part part[PLAT_PARTS_MAX]; /* the same RAM, in its order */
+	unsigned part_count;
 	/* persistent memory, in the order of config.pmem; not RAM */
 	struct plat_range pmem[PLAT_PMEM_MAX];
 	unsigned pmem_count;
@@ -239,6 +251,16 @@ void platform_release(struct platform *p);
  */
 int platform_add(struct platform *p, const struct plat_dev *dev,
 		 struct diag *d);
+
+/**
+ * platform_memory - next piece of RAM that is in one range and one node
+ * @next: of parts; 0 at first, then what the last call left
+ * @range, @node: receive it
+ *
+ * Return: false if there is no more.
+ */
+bool platform_memory(const struct platform *p, unsigned *next,
+		     struct plat_range *range, uint32_t *node);
 
 /** platform_find - first device of @role, or NULL */
 const struct plat_dev *platform_find(const struct platform *p,

@@ -97,8 +97,9 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 		cfg, caps, (UINT64_C(1) << bits) - ARM64_RAM_BASE, bits, d);
 	if (err)
 		return err;
-	p->ram[0] = layout_mmio(ARM64_RAM_BASE, cfg->memory.size_bytes);
+	p->ram[0] = layout_mmio(ARM64_RAM_BASE, vm_config_ram_bytes(cfg));
 	p->ram_count = 1;
+	layout_parts(p, cfg);
 	return 0;
 }
 

@@ -25,7 +25,7 @@ struct arch_irqchip {
 static int fill_ram(struct platform *p, const struct vm_config *cfg,
 		    const struct host_caps *caps, struct diag *d)
 {
-	uint64_t size = cfg->memory.size_bytes;
+	uint64_t size = vm_config_ram_bytes(cfg);
 	uint64_t low = MIN(size, FAKE_RAM_LOW_BYTES);
 
 	if (size < KIB(128) || size % caps->page_size_bytes ||
@@ -38,6 +38,7 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 	if (size > low)
 		p->ram[p->ram_count++] =
 			layout_mmio(FAKE_RAM_HIGH_GPA, size - low);
+	layout_parts(p, cfg);
 	return 0;
 }
 

@@ -123,7 +123,7 @@ static int fill_pa_bits(struct platform *p, const struct vm_config *cfg,
 static int fill_ram(struct platform *p, const struct vm_config *cfg,
 		    const struct host_caps *caps, struct diag *d)
 {
-	uint64_t size = cfg->memory.size_bytes;
+	uint64_t size = vm_config_ram_bytes(cfg);
 	uint64_t end = UINT64_C(1) << p->pa_bits;
 	uint64_t room = X86_LOW_RAM_END + (end - X86_HIGH_RAM_BASE);
 	uint64_t low = MIN(size, X86_LOW_RAM_END);
@@ -141,6 +141,7 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 	if (size > low)
 		p->ram[p->ram_count++] =
 			layout_mmio(X86_HIGH_RAM_BASE, size - low);
+	layout_parts(p, cfg);
 	return 0;
 }
 

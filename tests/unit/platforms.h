@@ -195,7 +195,6 @@ static inline void sample_x86_64(struct platform *p, const struct sample *s)
 	p->ram[0] = sample_mmio(0, GIB(3));
 	if (s->high_ram) {
 		p->ram[1] = sample_mmio(GIB(4), s->high_ram);
-		p->ram_node[1] = s->nodes > 1 ? s->nodes - 1 : 0;
 		p->ram_count = 2;
 	}
 	p->intc.kind = INTC_APIC;
@@ -215,6 +214,16 @@ static inline void sample_x86_64(struct platform *p, const struct sample *s)
 	p->virtio_mmio = sample_mmio(0xfeb00000, 32 * 0x1000);
 	p->virtio_mmio_stride = 0x1000;
 	p->virtio_mmio_pin = 24;
+}
+
+/* A part for each range, the last ones in the last node */
+static inline void sample_parts(struct platform *p, const struct sample *s)
+{
+	for (unsigned i = 0; i < p->ram_count; i++)
+		p->part[p->part_count++] = (struct plat_part){
+			.range = p->ram[i],
+			.node = i && s->nodes > 1 ? s->nodes - 1 : 0,
+		};
 }
 
 static inline struct plat_dev *sample_dev(struct platform *p,
@@ -314,6 +323,7 @@ static inline void sample_make(struct platform *p, const struct sample *s)
 		sample_arm64(p, s);
 	else
 		sample_x86_64(p, s);
+	sample_parts(p, s);
 	if (s->pci)
 		p->dev[p->dev_count++] = (struct plat_dev){
 			.role = PLAT_PCI_HOST,

@@ -612,10 +612,12 @@ static void check_srat(const struct machine *m, const struct arch_table *t)
 		uint64_t id = e[0] ? get_le32(e + 8) : e[3];
 
 		if (e[0] == 1) {
-			ck_assert_uint_eq(get_le32(e + 2), m->p.ram_node[ram]);
-			ck_assert_uint_eq(get_le64(e + 8), m->p.ram[ram].base);
+			const struct plat_part *part = &m->p.part[ram];
+
+			ck_assert_uint_eq(get_le32(e + 2), part->node);
+			ck_assert_uint_eq(get_le64(e + 8), part->range.base);
 			ck_assert_uint_eq(get_le64(e + 16),
-					  m->p.ram[ram].size_bytes);
+					  part->range.size_bytes);
 			ck_assert_uint_eq(get_le32(e + 28), 1);
 			ram++;
 			continue;
@@ -627,7 +629,7 @@ static void check_srat(const struct machine *m, const struct arch_table *t)
 		cpus++;
 	}
 	ck_assert_uint_eq(cpus, m->p.cpu_count);
-	ck_assert_uint_eq(ram, m->p.ram_count);
+	ck_assert_uint_eq(ram, m->p.part_count);
 }
 
 START_TEST(test_numa)

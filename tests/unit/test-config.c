@@ -95,6 +95,11 @@ static const struct {
 	{ "memory", "thp=false,prefault=on",
 	  "size=512M,mergeable=off,shared=off,hugepages=off,prefault=on,"
 	  "thp=off" },
+	{ "memory-zone", "id=a,size=1G",
+	  "id=a,size=1G,mergeable=off,shared=off,hugepages=off,prefault=off" },
+	{ "memory-zone", "id=a,size=2M,file=x,shared=on,host_numa_node=[0,2-3]",
+	  "id=a,size=2M,file=x,mergeable=off,shared=on,hugepages=off,"
+	  "prefault=off,host_numa_node=[0,2,3]" },
 	{ "console", "off", "off" },
 	{ "console", "null", "null" },
 	{ "console", "tty", "tty" },
@@ -137,8 +142,9 @@ END_TEST
 
 /* ---- refused -------------------------------------------------------------*/
 
-#define BOOT_MUST " must be a number, 1 to 4096"
-#define SIZE_MUST " must be a size such as 512M, 1M to 4096T"
+#define BOOT_MUST  " must be a number, 1 to 4096"
+#define SIZE_MUST  " must be a size such as 512M, 0 to 4096T"
+#define SIZE_LEAST " must be at least 1M, or 0 with --memory-zone"
 #define TOPOLOGY_MUST \
 	" must be four numbers from 1 up, threads:cores:dies:packages"
 #define MATCH ": brackets or quotes do not match"
@@ -197,8 +203,6 @@ static const struct {
 	{ "cpus", "features=]sve[", "--cpus features=]sve[" MATCH },
 	{ "cpus", "boot=\"1", "--cpus boot=\"1" MATCH },
 	{ "cpus", "pmu=yes", "--cpus pmu=yes: must be auto, on or off" },
-	{ "memory", "size=0", "--memory size=0:" SIZE_MUST },
-	{ "memory", "size=1023K", "--memory size=1023K:" SIZE_MUST },
 	{ "memory", "size=4097T", "--memory size=4097T:" SIZE_MUST },
 	{ "memory", "size=16777216T", "--memory size=16777216T:" SIZE_MUST },
 	{ "memory", "size=512MB", "--memory size=512MB:" SIZE_MUST },
@@ -218,6 +222,13 @@ static const struct {
 	  "hugepage_size" },
 	{ "memory", "hotplug_size=1G",
 	  "--memory hotplug_size: not supported yet" },
+	{ "memory-zone", "id=a,hotplug_size=1G",
+	  "--memory-zone hotplug_size: not supported yet" },
+	{ "memory-zone", "id=a,size=1K",
+	  "--memory-zone size=1K: must be a size such as 512M, 4K to 4096T" },
+	{ "memory-zone", "id=a,host_numa_node=1024",
+	  "--memory-zone host_numa_node=1024: must be [LIST] of numbers, each "
+	  "0 to 1023" },
 	{ "console", "of",
 	  "--console of: there is no such key; the nearest is off" },
 	{ "console", "fil=x",
@@ -392,8 +403,9 @@ static const struct {
 	{ 4097, 46, MIB(1), "--cpus boot=4097:" BOOT_MUST },
 	{ 1, 64, MIB(1),
 	  "--cpus max_phys_bits=64: must be a number, 32 to 52" },
-	{ 1, 46, 0, "--memory size=0:" SIZE_MUST },
-	{ 1, 46, MIB(1) - 1, "--memory size=1048575:" SIZE_MUST },
+	{ 1, 46, 0, "--memory size=0:" SIZE_LEAST },
+	{ 1, 46, MIB(1) - 1, "--memory size=1048575:" SIZE_LEAST },
+	{ 1, 46, TIB(4097), "--memory size=4097T:" SIZE_MUST },
 };
 
 START_TEST(test_ranges)

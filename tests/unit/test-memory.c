@@ -514,14 +514,14 @@ static const struct {
 	    { .hugepages = true, .hugepage_size_bytes = MIB(2) },
 	    .fd = -1 },
 	  -EINVAL,
-	  "B: a piece of 2097152 bytes, 0x10000 bytes into RAM" },
+	  "a piece of 2097152 bytes, 0x10000 bytes into RAM" },
 	{ { "B", 0x800, .fd = -1 }, -EINVAL, "not made of whole" },
 	{ { "B", TOP - 0xffff, .fd = -1 }, -EINVAL, "wraps" },
 	{ { "B", PIECE, .fd = 1000000 }, -EBADF, "guest RAM" },
 	{ { "B", PIECE, { .shared = true }, .fd = 1000000 }, -EBADF, "shared" },
 	{ { "B", PIECE, { .shared = true }, -1, 0, &no_node, 1 },
 	  -EINVAL,
-	  "B: cannot take memory from this NUMA node" },
+	  "cannot take memory from this NUMA node" },
 };
 
 /* What cannot be backed leaves nothing, of the first piece neither. */
@@ -541,6 +541,8 @@ START_TEST(test_bad_pieces)
 			 bad_pieces[_i].err);
 	ck_assert_msg(strstr(d.text[0], bad_pieces[_i].says) != NULL, "%s",
 		      d.text[0]);
+	if (d.depth > 1)
+		ck_assert_str_eq(d.text[1], "B");
 	ck_assert_uint_eq(ram.region_count, 0);
 	ck_assert_int_eq(dup(0), next);
 	close(next);
