@@ -20,6 +20,7 @@
  * @base: where the ring is, when it does not run
  * @kick: watched on the queue's loop while @has_kick
  * @call, @err: eventfds; always open, of nobody's unless the front end sent one
+ * @call_is_socket: what it sent is a socket; changed with the queue locked
  * @has_num, @has_addr, @has_kick: it has said so
  * @enabled: it wants the ring to be processed
  * @running: it is
@@ -31,6 +32,7 @@ struct vring {
 	struct vu_vring_addr addr;
 	struct event_source kick;
 	int call, err;
+	bool call_is_socket;
 	bool has_num, has_addr, has_kick, enabled, running;
 };
 
@@ -70,6 +72,14 @@ int backend_slot_set(int slot, int fd);
 
 /** backend_signal - add one to an eventfd; any thread */
 void backend_signal(int fd);
+
+/** backend_call_set - let the call of @r stand for @fd, an eventfd or a socket,
+ * as backend_slot_set() does */
+int backend_call_set(struct vring *r, int fd, bool is_socket);
+
+/** backend_call - tell the front end of used buffers, without waiting; the
+ * queue is locked or the caller on device_env.loop */
+void backend_call(const struct vring *r);
 
 /** backend_region_add - map a piece of guest RAM; takes @fd over, also on
  * failure; no ring runs. Return: 0 or -errno and @d */

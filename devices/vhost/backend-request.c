@@ -257,7 +257,7 @@ REQUEST(get_vring_base)
 }
 
 /* An eventfd or the like: writing 8 bytes to it does not wait for a reader, as
- * with a pipe or a socket. */
+ * with a pipe. */
 static bool is_event(int fd)
 {
 	struct stat st;
@@ -265,18 +265,29 @@ static bool is_event(int fd)
 	return !fstat(fd, &st) && !(st.st_mode & S_IFMT);
 }
 
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISSOCK(st.st_mode);
+}
+
 /* The ring that a descriptor is for, and *@fd, which is -1 if the message says
  * that there is none. NULL: not what it says. */
 static struct vring *ring_fd(struct vhost_backend *be, struct vu_msg *msg,
 			     int *fd, struct diag *d)
 {
+	/* Linux' virtio_uml sends a socket to be called by. */
+	bool may_socket = msg->header.request == VU_SET_VRING_CALL;
 	bool none = msg->u64 & VU_NO_FD;
 	struct vring *r = backend_ring(be, msg->u64 & (VU_NO_FD - 1), d);
 
 	if (!r)
 		return NULL;
 	if (msg->u64 & ~(uint64_t)(2 * VU_NO_FD - 1) ||
-	    msg->fd_count != !none || (!none && !is_event(msg->fd[0]))) {
+	    msg->fd_count != !none ||
+	    (!none && !is_event(msg->fd[0]) &&
+	     !(may_socket && is_socket(msg->fd[0])))) {
 		diag_fail(d, EINVAL, "ring %u: that is no eventfd", r->index);
 		return NULL;
 	}
@@ -315,10 +326,10 @@ REQUEST(set_vring_call)
 	(void)reply;
 	if (!r)
 		return -EINVAL;
-	err = backend_slot_set(r->call, fd);
+	err = backend_call_set(r, fd, fd >= 0 && is_socket(fd));
 	/* What was used meanwhile, the old one may have been told. */
 	if (!err && r->running)
-		backend_signal(r->call);
+		backend_call(r);
 	return err ? diag_errno(d, -err, "ring %u: call", r->index) : 0;
 }
 
@@ -442,11 +453,10 @@ REQUEST(get_status)
 
 REQUEST(set_backend_req_fd)
 {
-	struct stat st;
 	int err;
 
 	(void)reply;
-	if (fstat(msg->fd[0], &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (!is_socket(msg->fd[0]))
 		return diag_fail(d, EINVAL, "that is no socket");
 	err = backend_slot_set(be->request, vu_take_fd(msg, 0));
 	if (err)
@@ -544,8 +554,7 @@ int backend_handle(struct vhost_backend *be, struct vu_msg *msg, struct diag *d)
 	uint32_t request = msg->header.request;
 	const struct handler *h =
 		request < VU_REQUESTS ? &handlers[request] : NULL;
-	bool ack = msg->header.flags & VU_NEED_REPLY &&
-		   be->protocol & VU_P_REPLY_ACK;
+	uint64_t protocol = be->protocol;
 	struct vu_msg reply = {
 		.header = { request, VU_VERSION | VU_REPLY, sizeof(uint64_t) },
 	};
@@ -565,7 +574,9 @@ int backend_handle(struct vhost_backend *be, struct vu_msg *msg, struct diag *d)
 		vu_msg_release(&reply);
 		return err;
 	}
-	if (!ack)
+	/* Linux' virtio_uml wants to hear of the request that negotiates it. */
+	protocol |= be->protocol;
+	if (!(msg->header.flags & VU_NEED_REPLY && protocol & VU_P_REPLY_ACK))
 		return err;
 	if (err)
 		log_info("%s: the front end's request is refused: %s: %s",

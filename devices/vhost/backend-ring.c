@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "devices/vhost/backend-impl.h"
@@ -47,6 +48,29 @@ void backend_signal(int fd)
 
 	if (write(fd, &one, sizeof(one)) < 0)
 		return; /* the front end's counter is full: it knows */
+}
+
+int backend_call_set(struct vring *r, int fd, bool is_socket)
+{
+	int err;
+
+	virtio_queue_lock(r->be->vd, r->index);
+	err = backend_slot_set(r->call, fd);
+	if (!err)
+		r->call_is_socket = is_socket;
+	virtio_queue_unlock(r->be->vd, r->index);
+	return err;
+}
+
+void backend_call(const struct vring *r)
+{
+	uint64_t one = 1;
+
+	if (!r->call_is_socket)
+		backend_signal(r->call);
+	else if (send(r->call, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL) <
+		 0)
+		return; /* it is full: there is something to wake up for */
 }
 
 /* ---- guest RAM ---------------------------------------------------------- */
@@ -181,7 +205,7 @@ static int ring_start(struct vhost_backend *be, struct vring *r, struct diag *d)
 		virtio_set_status(vd, vd->status | VIRTIO_DRIVER_OK);
 	/* Who died may not have told of the last that it had given back. */
 	if (be->inflight.map)
-		backend_signal(r->call);
+		backend_call(r);
 	return 0;
 }
 
@@ -228,7 +252,7 @@ int backend_rings_update(struct vhost_backend *be, struct diag *d)
 void backend_ring_forget(struct vring *r)
 {
 	backend_kick_unwatch(r);
-	backend_slot_set(r->call, -1);
+	backend_call_set(r, -1, false);
 	backend_slot_set(r->err, -1);
 	r->has_num = r->has_addr = r->enabled = false;
 	r->num = r->base = 0;

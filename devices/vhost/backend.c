@@ -227,7 +227,7 @@ static void backend_interrupt(struct virtio_device *vd, struct virtio_queue *q)
 	struct vhost_backend *be = backend_of(vd);
 
 	if (q)
-		backend_signal(be->ring[q->index].call);
+		backend_call(&be->ring[q->index]);
 	else
 		config_interrupt(be);
 }

@@ -17,6 +17,9 @@
  *	GET_INFLIGHT_FD, SET_...        memory that outlives this process, see
  *	                                devices/virtio/queue-inflight.h
  *
+ * The interrupt may be a socket, as that of Linux' virtio_uml is; kicks are
+ * eventfds.
+ *
  * One front end at a time; when it goes, the device is reset, its memory is
  * forgotten, and the next one is waited for.
  *

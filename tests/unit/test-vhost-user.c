@@ -527,6 +527,65 @@ START_TEST(other_call)
 }
 END_TEST
 
+/* virtio_uml has a socket instead of an eventfd. One that is full is not waited
+ * for. */
+START_TEST(call_by_socket)
+{
+	uint64_t count = 0;
+	int fds[2];
+
+	begin();
+	negotiate();
+	start_ring(0, base_after(0));
+	round_trip(0, 0, 1);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	ok(vhost_frontend_call(&vf, 0, fds[1], &d));
+	/* What the old one may have been told. */
+	ck_assert_int_eq(read(fds[0], &count, 8), 8);
+	add(0, 1, 1);
+	ring_kick(0);
+	until_used(0, 2);
+	ck_assert_int_eq(read(fds[0], &count, 8), 8);
+	ck_assert_uint_eq(count, 1);
+	while (send(fds[1], &count, 8, MSG_DONTWAIT) == 8)
+		;
+	for (unsigned i = 0; i < 4; i++) {
+		add(0, 2, 1);
+		ring_kick(0);
+		until_used(0, (uint16_t)(3 + i));
+	}
+	close(fds[0]); /* nor does its end end anybody */
+	add(0, 2, 1);
+	ring_kick(0);
+	until_used(0, 7);
+	ok(vhost_frontend_call(&vf, 0, call[0], &d));
+	round_trip(0, 2, 1);
+	close(fds[1]);
+	end();
+}
+END_TEST
+
+/* virtio_uml asks for an answer to the very request that negotiates answers. */
+START_TEST(answers_from_the_first)
+{
+	struct vu_header h = { VU_SET_PROTOCOL_FEATURES,
+			       VU_VERSION | VU_NEED_REPLY, 8 };
+	const uint64_t features = VU_P_REPLY_ACK;
+	struct pollfd p = { .events = POLLIN };
+	uint8_t reply[20];
+
+	begin();
+	p.fd = connect_raw();
+	ck_assert_int_eq(vu_send(p.fd, &h, &features, NULL, 0), 0);
+	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
+	ck_assert_int_eq(recv(p.fd, reply, sizeof(reply), MSG_WAITALL), 20);
+	ck_assert_uint_eq(get_le64(reply + 12), 0);
+	close(p.fd);
+	end();
+}
+END_TEST
+
 START_TEST(configuration)
 {
 	uint8_t got[60] = { 0 }, wrote[2] = { 0xaa, 0xbb };
@@ -1074,6 +1133,8 @@ static TCase *both_formats(bool packed)
 	tcase_add_test(t, stop_and_go_on);
 	tcase_add_test(t, memory_while_running);
 	tcase_add_test(t, other_call);
+	tcase_add_test(t, call_by_socket);
+	tcase_add_test(t, answers_from_the_first);
 	tcase_add_test(t, configuration);
 	tcase_add_loop_test(t, status_and_reset, 0, 2);
 	tcase_add_test(t, front_end_comes_again);
