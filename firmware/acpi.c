@@ -18,14 +18,14 @@
 
 #include "firmware/acpi-arm64.h"
 #include "firmware/acpi-buf.h"
+#include "firmware/acpi-numa.h"
 #include "firmware/dsdt.h"
 
-#define TABLE_ALIGN    16
-#define RSDP_BYTES     36
-#define LAPIC_BASE     0xfee00000u
-#define XAPIC_ID_END   255 /* first APIC id that only x2APIC has */
-#define NUMA_NODES_MAX 64
-#define AREAS_MAX      4
+#define TABLE_ALIGN  16
+#define RSDP_BYTES   36
+#define LAPIC_BASE   0xfee00000u
+#define XAPIC_ID_END 255 /* first APIC id that only x2APIC has */
+#define AREAS_MAX    4
 
 /** struct builder - tables so far; @used: bytes taken of each area */
 struct builder {
@@ -496,94 +496,31 @@ static int add_wdat(struct builder *bl, gpa_t *where, struct diag *d)
 	return add(bl, &b, where, d);
 }
 
-/* ---- NUMA: SRAT and SLIT, ACPI 6.3 sec. 5.2.16 and 5.2.17 ---- */
-
-enum { SRAT_LAPIC = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2 };
-enum { SLIT_LOCAL = 10, SLIT_REMOTE = 20 };
-
-/* TCG ACPI Specification 1.4 table 7; the control area is at CTRL_REQ of the
- * registers (PTP 1.05 sec. 6.5.3.1) */
-enum { TPM2_CLIENT = 0, TPM2_START_CRB = 7, TPM2_CRB_CONTROL = 0x40 };
-
-static uint32_t node_count(const struct platform *p)
-{
-	uint32_t last = 0;
-
-	for (unsigned i = 0; i < p->part_count; i++)
-		last = MAX(last, p->part[i].node);
-	for (unsigned i = 0; i < p->cpu_count; i++)
-		last = MAX(last, p->cpu[i].node);
-	return last + 1;
-}
-
-static void put_srat_cpu(struct acpi_buf *b, const struct plat_cpu *cpu)
-{
-	if (cpu->hw_id < XAPIC_ID_END) {
-		acpi_put8(b, SRAT_LAPIC);
-		acpi_put8(b, 16);
-		acpi_put8(b, (uint8_t)cpu->node);
-		acpi_put8(b, (uint8_t)cpu->hw_id);
-		acpi_put32(b, 1); /* enabled */
-		acpi_put64(b, cpu->node & ~0xffu);
-		return;
-	}
-	acpi_put8(b, SRAT_X2APIC);
-	acpi_put8(b, 24);
-	acpi_put16(b, 0);
-	acpi_put32(b, cpu->node);
-	acpi_put32(b, (uint32_t)cpu->hw_id);
-	acpi_put32(b, 1); /* enabled */
-	acpi_put64(b, 0);
-}
-
-static void put_srat_ram(struct acpi_buf *b, const struct plat_range *ram,
-			 uint32_t node)
-{
-	acpi_put8(b, SRAT_MEMORY);
-	acpi_put8(b, 40);
-	acpi_put32(b, node);
-	acpi_put16(b, 0);
-	acpi_put64(b, ram->base);
-	acpi_put64(b, ram->size_bytes);
-	acpi_put32(b, 0);
-	acpi_put32(b, 1); /* enabled */
-	acpi_put64(b, 0);
-}
+/* ---- NUMA ---- */
 
 static int add_srat(struct builder *bl, gpa_t *where, struct diag *d)
 {
-	const struct platform *p = bl->p;
-	struct acpi_buf b = { 0 };
-	struct plat_range ram;
-	unsigned next = 0;
-	uint32_t node;
-
-	acpi_table_begin(&b, "SRAT", 3);
-	acpi_put32(&b, 1); /* reserved, must be 1 */
-	acpi_put64(&b, 0);
-	for (unsigned i = 0; i < p->cpu_count; i++)
-		put_srat_cpu(&b, &p->cpu[i]);
-	while (platform_memory(p, &next, &ram, &node))
-		put_srat_ram(&b, &ram, node);
-	acpi_table_end(&b);
-	return add(bl, &b, where, d);
+	return add_written(bl, "SRAT", ACPI_SRAT_REVISION, acpi_put_srat, where,
+			   d);
 }
 
 static int add_slit(struct builder *bl, gpa_t *where, struct diag *d)
 {
-	uint32_t n = node_count(bl->p);
-	struct acpi_buf b = { 0 };
+	return add_written(bl, "SLIT", ACPI_SLIT_REVISION, acpi_put_slit, where,
+			   d);
+}
 
-	acpi_table_begin(&b, "SLIT", 1);
-	acpi_put64(&b, n);
-	for (uint32_t i = 0; i < n; i++)
-		for (uint32_t j = 0; j < n; j++)
-			acpi_put8(&b, i == j ? SLIT_LOCAL : SLIT_REMOTE);
-	acpi_table_end(&b);
-	return add(bl, &b, where, d);
+static int add_hmat(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	return add_written(bl, "HMAT", ACPI_HMAT_REVISION, acpi_put_hmat, where,
+			   d);
 }
 
 /* ---- TPM2: TCG ACPI Specification 1.4 sec. 8.3 ---- */
+
+/* TCG ACPI Specification 1.4 table 7; the control area is at CTRL_REQ of the
+ * registers (PTP 1.05 sec. 6.5.3.1) */
+enum { TPM2_CLIENT = 0, TPM2_START_CRB = 7, TPM2_CRB_CONTROL = 0x40 };
 
 static int add_tpm2(struct builder *bl, gpa_t *where, struct diag *d)
 {
@@ -684,7 +621,12 @@ static bool has_its(const struct platform *p)
 
 static bool has_numa(const struct platform *p)
 {
-	return node_count(p) > 1;
+	return p->numa != NULL;
+}
+
+static bool has_hmat(const struct platform *p)
+{
+	return p->numa && p->numa->hmat;
 }
 
 /* What the XSDT lists behind the FADT */
@@ -695,8 +637,9 @@ static const struct {
 	{ always, add_madt },	   { has_pci, add_mcfg },
 	{ has_console, add_spcr }, { has_watchdog, add_wdat },
 	{ has_numa, add_srat },	   { has_numa, add_slit },
-	{ has_tpm, add_tpm2 },	   { has_gic, add_gtdt },
-	{ has_gic, add_pptt },	   { has_its, add_iort },
+	{ has_hmat, add_hmat },	   { has_tpm, add_tpm2 },
+	{ has_gic, add_gtdt },	   { has_gic, add_pptt },
+	{ has_its, add_iort },
 };
 
 static int build(struct builder *bl, struct diag *d)
@@ -724,17 +667,11 @@ static int check(const struct platform *p, struct diag *d)
 	if (p->intc.kind == INTC_FAKE)
 		return diag_fail(d, ENOTSUP,
 				 "ACPI: only for machines with APICs or a GIC");
-	if (has_gic(p) && node_count(p) > 1)
-		return diag_fail(d, ENOTSUP,
-				 "ACPI: NUMA nodes only with APICs yet");
 	if (p->intc.ioapic.base > UINT32_MAX)
 		return diag_fail(d, EINVAL,
 				 "ACPI: the IOAPIC must be below 4 GiB");
 	if (timer && (!timer->range_count || timer->range[0].bus != PLAT_PIO))
 		return diag_fail(d, EINVAL, "ACPI: the PM timer has no port");
-	if (node_count(p) > NUMA_NODES_MAX)
-		return diag_fail(d, EINVAL, "ACPI: %u NUMA nodes: at most %d",
-				 node_count(p), NUMA_NODES_MAX);
 	return 0;
 }
 

@@ -4,13 +4,14 @@
  *
  * Hardware-reduced ACPI: RSDP, XSDT, FADT, DSDT (dsdt.h), MADT, MCFG when
  * there is PCI, SPCR when there is a console, WDAT when there is a watchdog,
- * SRAT and SLIT when there is more than one NUMA node; with a GIC also GTDT,
- * PPTT, and IORT when there is an ITS (acpi-arm64.h). Tables are written for
+ * SRAT, SLIT and, when it has something to say, HMAT when there are NUMA nodes
+ * (acpi-numa.h); with a GIC also GTDT, PPTT, and IORT when there is an ITS
+ * (acpi-arm64.h). Tables are written for
  * the place where they will be; nothing is patched later.
  *
  * ACPI 6.3 (FADT) to 6.5; PCI Firmware 3.3 (MCFG); SPCR 1.03.
  *
- * Not implemented: NUMA nodes with a GIC, DBG2, HMAT, VIOT, hot-plug.
+ * Not implemented: DBG2, VIOT, hot-plug.
  *
  * Threads: pure, any thread.
  */

@@ -139,6 +139,8 @@ static void put_pci(struct acpi_buf *b, const struct platform *p)
 	aml_paste(b, pci_aml_code, sizeof(pci_aml_code), "PCI0");
 	put_pci_crs(b, &p->pci);
 	put_prt(b, p);
+	if (p->numa)
+		aml_name_integer(b, "_PXM", p->numa->pci_node);
 	aml_close(b, dev);
 	if (p->pci.ecam.size_bytes)
 		put_ecam(b, &p->pci);

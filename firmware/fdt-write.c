@@ -77,12 +77,23 @@ void fdtw_end(struct fdtw *w)
 		note(w, fdt_end_node(w->buf));
 }
 
-void fdtw_bytes(struct fdtw *w, const char *name, const void *p, size_t len)
+uint8_t *fdtw_room(struct fdtw *w, const char *name, size_t len)
 {
+	void *at = NULL;
+
 	if (len > INT32_MAX)
 		note(w, -FDT_ERR_NOSPACE);
 	if (!w->err)
-		note(w, fdt_property(w->buf, name, p, (int)len));
+		note(w, fdt_property_placeholder(w->buf, name, (int)len, &at));
+	return w->err ? NULL : at;
+}
+
+void fdtw_bytes(struct fdtw *w, const char *name, const void *p, size_t len)
+{
+	uint8_t *at = fdtw_room(w, name, len);
+
+	if (at)
+		memcpy(at, p, len);
 }
 
 void fdtw_flag(struct fdtw *w, const char *name)

@@ -78,6 +78,10 @@ void fdtw_text(struct fdtw *w, const char *name, const char *s);
 /** fdtw_bytes - a property of @len bytes, copied as they are */
 void fdtw_bytes(struct fdtw *w, const char *name, const void *p, size_t len);
 
+/** fdtw_room - a property of @len bytes to be filled in before the next call;
+ * Return: where, or NULL after an error */
+uint8_t *fdtw_room(struct fdtw *w, const char *name, size_t len);
+
 /** fdtw_add - append one number */
 void fdtw_add(struct fdtw_list *c, uint32_t v);
 

@@ -6,7 +6,7 @@
  * can be referred to before it is there. Interrupt specifiers follow the
  * GIC binding: SPIs are numbered from 0, PPIs from 0 (INTID less 16).
  *
- * Not implemented: NUMA distances, caches, reserved memory, PCI beyond
+ * Not implemented: reserved memory, PCI beyond
  * segment 0, CPU hot-plug (a device tree cannot express it).
  */
 #include "firmware/fdt.h"
@@ -15,6 +15,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "vmm/base/bytes.h"
 
 #include "firmware/efi.h"
 #include "firmware/fdt-write.h"
@@ -40,6 +42,7 @@ enum { IRQ_EDGE_RISING = 1, IRQ_LEVEL_HIGH = 4 };
 enum { PPI_HYP_TIMER = 10, PPI_VIRT_TIMER, PPI_SECURE_TIMER = 13, PPI_TIMER };
 
 #define APB_CLOCK_HZ	 24000000
+#define DISTANCE_BYTES	 12
 #define POWER_KEY_LINE	 3
 #define KEY_POWER	 116
 #define BYTES_PER_BUS	 MIB(1)
@@ -176,6 +179,13 @@ static void put_caches(struct fdtw *w, const struct platform *p, unsigned cpu)
 		put_outer_caches(w, p, first);
 }
 
+/* numa.txt: of CPUs, memory and host bridges */
+static void put_node_id(struct fdtw *w, const struct platform *p, uint32_t node)
+{
+	if (p->numa)
+		fdtw_u32(w, "numa-node-id", node);
+}
+
 static void put_cpu(struct fdtw *w, const struct platform *p, unsigned i,
 		    bool wide)
 {
@@ -194,6 +204,7 @@ static void put_cpu(struct fdtw *w, const struct platform *p, unsigned i,
 		fdtw_u32(w, "reg", (uint32_t)mpidr);
 	fdtw_text(w, "enable-method", "psci");
 	fdtw_u32(w, "phandle", PH_CPU0 + i);
+	put_node_id(w, p, p->cpu[i].node);
 	put_caches(w, p, i);
 	fdtw_end(w);
 }
@@ -307,12 +318,35 @@ static void put_pmu(struct fdtw *w, const struct platform *p)
 
 static void put_memory(struct fdtw *w, const struct platform *p)
 {
-	for (unsigned i = 0; i < p->ram_count; i++) {
-		fdtw_begin(w, "memory@%" PRIx64, p->ram[i].base);
+	struct plat_range ram;
+	unsigned next = 0;
+	uint32_t node;
+
+	while (platform_memory(p, &next, &ram, &node)) {
+		fdtw_begin(w, "memory@%" PRIx64, ram.base);
 		fdtw_text(w, "device_type", "memory");
-		put_reg(w, &p->ram[i], 1);
+		put_reg(w, &ram, 1);
+		put_node_id(w, p, node);
 		fdtw_end(w);
 	}
+}
+
+/* Triples: from a node, to a node, how far */
+static void put_distances(struct fdtw *w, const struct plat_numa *numa)
+{
+	uint32_t n = numa->node_count;
+	uint8_t *at;
+
+	fdtw_begin(w, "distance-map");
+	fdtw_text(w, "compatible", "numa-distance-map-v1");
+	at = fdtw_room(w, "distance-matrix", n * n * DISTANCE_BYTES);
+	for (uint32_t i = 0; at && i < n; i++)
+		for (uint32_t j = 0; j < n; j++, at += DISTANCE_BYTES) {
+			put_be32(at, i);
+			put_be32(at + 4, j);
+			put_be32(at + 8, numa->link[i][j].distance);
+		}
+	fdtw_end(w);
 }
 
 /* ---- interrupt controller ---- */
@@ -426,6 +460,8 @@ static void put_pci(struct fdtw *w, const struct platform *p)
 	fdtw_u32(w, "#size-cells", 2);
 	fdtw_cells(w, "bus-range", &bus);
 	fdtw_u32(w, "linux,pci-domain", 0);
+	if (p->numa)
+		put_node_id(w, p, p->numa->pci_node);
 	fdtw_flag(w, "dma-coherent");
 	put_pci_windows(w, pci);
 	if (p->intc.its.size_bytes)
@@ -624,6 +660,8 @@ static void put_root(struct fdtw *w, const struct platform *p,
 	put_cpus(w, p);
 	put_psci(w);
 	put_memory(w, p);
+	if (p->numa)
+		put_distances(w, p->numa);
 	put_gic(w, &p->intc);
 	put_timer(w, p);
 	put_pmu(w, p);
@@ -708,8 +746,10 @@ static int check(const struct platform *p, struct diag *d)
 static size_t guess(const struct platform *p, const struct fdt_boot *boot)
 {
 	size_t text = boot->cmdline ? strlen(boot->cmdline) : 0;
+	size_t nodes = p->numa ? p->numa->node_count : 0;
 	size_t room = 4096 + 256 * (size_t)p->cpu_enabled +
-		      512 * (size_t)p->dev_count;
+		      512 * (size_t)p->dev_count + 128 * p->part_count +
+		      DISTANCE_BYTES * nodes * nodes;
 
 	return text < FDT_LIMIT_BYTES - room ? room + text : FDT_LIMIT_BYTES;
 }

@@ -23,7 +23,7 @@
 static const char later_options[] =
 	"api-socket dbus-object-path dbus-service-name dbus-system-bus device "
 	"event-monitor fw-cfg-config gdb host-data igvm ivshmem "
-	"landlock landlock-rules log-format memory-zone no-shutdown numa "
+	"landlock landlock-rules log-format no-shutdown "
 	"pci-segment pvmemcontrol restore seccomp user-device vdpa";
 
 const struct cli_verb_doc cli_verbs[CLI_VERBS] = {

@@ -63,6 +63,12 @@ extern const struct schema_option memory_option, memory_zone_option;
 /** check_memory - the rules of --memory and --memory-zone; 0 or -EINVAL */
 int check_memory(const struct vm_config *c, struct diag *d);
 
+/* config-numa.c */
+extern const struct schema_option numa_option;
+
+/** check_numa - the rules of --numa; after check_memory(); 0 or -EINVAL */
+int check_numa(const struct vm_config *c, struct diag *d);
+
 extern const struct schema_option console_port_option;
 
 /** check_char_pair - may @name (at @s) and @other (at @v) be there together?

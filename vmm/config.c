@@ -551,6 +551,7 @@ static const struct schema_option *const options[] = {
 	&cpus_option,
 	&memory_option,
 	&memory_zone_option,
+	&numa_option,
 	&serial_option,
 	&console_option,
 	&console_port_option,
@@ -809,10 +810,22 @@ static int check_rng(const struct vm_config *c, struct diag *d)
 
 /* In this order: the first that refuses has its say. */
 static int (*const checks[])(const struct vm_config *c, struct diag *d) = {
-	check_payload, check_identity, check_cpus,  check_memory,
-	check_ports,   check_tpm,      check_rng,   check_balloon,
-	check_pmem,    check_vsock,    check_fs,    check_generic_vhost_user,
-	check_ids,     check_nets,     check_disks,
+	check_payload,
+	check_identity,
+	check_cpus,
+	check_memory,
+	check_numa,
+	check_ports,
+	check_tpm,
+	check_rng,
+	check_balloon,
+	check_pmem,
+	check_vsock,
+	check_fs,
+	check_generic_vhost_user,
+	check_ids,
+	check_nets,
+	check_disks,
 };
 
 int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)

@@ -143,6 +143,23 @@ struct zone_config {
 	struct u32_list host_nodes;
 };
 
+/** CONFIG_NODES_MAX - most NUMA nodes; our choice */
+#define CONFIG_NODES_MAX 64
+
+/**
+ * struct numa_config - --numa
+ * @memory_zones: ids of zones
+ * @distances, @latencies, @bandwidths: to other nodes; relative (10 to 254),
+ *	nanoseconds, megabytes per second
+ */
+struct numa_config {
+	uint32_t guest_numa_id;
+	struct u32_list cpus;
+	struct word_list memory_zones;
+	struct pair_list distances, latencies, bandwidths;
+	struct u32_list pci_segments;
+};
+
 /**
  * struct bucket_config - one limit: @size tokens every @refill_time_ms
  * @size: bytes or operations; 0: unlimited, then the others are 0 too
@@ -320,6 +337,8 @@ struct vm_config {
 	struct memory_config memory;
 	struct zone_config *zones;
 	unsigned zone_count;
+	struct numa_config *numa;
+	unsigned numa_count;
 	struct char_config serial, console;
 	struct console_port_config *console_port;
 	unsigned console_port_count;

@@ -9,6 +9,7 @@
 void platform_release(struct platform *p)
 {
 	free(p->cpu);
+	free(p->numa);
 	memset(p, 0, sizeof(*p));
 }
 

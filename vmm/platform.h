@@ -19,6 +19,7 @@
 
 #define PLAT_RAM_MAX	 4
 #define PLAT_PARTS_MAX	 (CONFIG_ZONES_MAX + PLAT_RAM_MAX)
+#define PLAT_NODES_MAX	 CONFIG_NODES_MAX
 #define PLAT_PMEM_MAX	 16
 #define PLAT_DEVICES_MAX 64
 #define PLAT_RANGES_MAX	 3
@@ -209,12 +210,34 @@ struct plat_part {
 	uint32_t zone, node;
 };
 
+/** struct plat_link - from the CPUs of one node to the memory of another:
+ * @distance (10 to 254, ACPI's), and, 0 if not known, @latency_ns and
+ * @bandwidth_mb (megabytes per second) */
+struct plat_link {
+	uint32_t distance, latency_ns, bandwidth_mb;
+};
+
+/**
+ * struct plat_numa - NUMA nodes, counted from 0
+ * @pci_node: where the PCI host bridge is
+ * @hmat: some latency or bandwidth is known
+ * @link: from the first node to the second
+ */
+struct plat_numa {
+	uint32_t node_count;
+	uint32_t pci_node;
+	bool hmat;
+	struct plat_link link[PLAT_NODES_MAX][PLAT_NODES_MAX];
+};
+
 /** struct platform - see the DOC block. @cpu is owned and has @cpu_count
- * entries, of which the first @cpu_enabled are there at boot */
+ * entries, of which the first @cpu_enabled are there at boot; @numa is owned,
+ * NULL: no NUMA */
 struct platform {
 	const char *arch;
 	struct plat_range ram[PLAT_RAM_MAX];
 	unsigned ram_count;
+	struct plat_numa *numa;
 	struct plat_part part[PLAT_PARTS_MAX]; /* the same RAM, in its order */
 	unsigned part_count;
 	/* persistent memory, in the order of config.pmem; not RAM */

@@ -6,7 +6,7 @@
  * reads the configuration and what the host can do, and fills the platform
  * description. Each check names the option, the value and the limit.
  *
- * Not implemented: NUMA nodes, device memory hot-plug.
+ * Not implemented: device memory hot-plug.
  */
 #include "arch/arm64/layout.h"
 
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "arch/layout.h"
+#include "arch/numa.h"
 
 uint64_t arm64_mpidr(unsigned index)
 {
@@ -219,7 +220,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	    (err = check_cpus(cfg, caps, d)) ||
 	    (err = layout_topology(p, cfg, d)) ||
 	    (err = fill_ram(p, cfg, caps, bits, d)) ||
-	    (err = fill_cpus(p, cfg, caps, d)))
+	    (err = fill_cpus(p, cfg, caps, d)) || (err = numa_fill(p, cfg, d)))
 		return err;
 	if (p->pci.present)
 		fill_pci(p);

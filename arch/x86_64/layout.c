@@ -6,7 +6,7 @@
  * reads the configuration and what the host can do, and fills the platform
  * description. Each check names the option, the value and the limit.
  *
- * Not implemented: NUMA nodes, RAM and CPU hot-plug, more PCI segments.
+ * Not implemented: RAM and CPU hot-plug, more PCI segments.
  */
 #include "arch/x86_64/layout.h"
 
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "arch/layout.h"
+#include "arch/numa.h"
 #include "vmm/identity.h"
 
 /* Bits that number @count things from 0. */
@@ -178,7 +179,8 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	    (err = layout_topology(p, cfg, d)) ||
 	    (err = check_ids(p, cfg, caps, d)) ||
 	    (err = fill_pa_bits(p, cfg, caps, d)) ||
-	    (err = fill_ram(p, cfg, caps, d)) || (err = fill_cpus(p, cfg, d)))
+	    (err = fill_ram(p, cfg, caps, d)) || (err = fill_cpus(p, cfg, d)) ||
+	    (err = numa_fill(p, cfg, d)))
 		return err;
 	p->intc.kind = INTC_APIC;
 	p->intc.ioapic = layout_mmio(X86_IOAPIC_BASE, X86_IOAPIC_SIZE);

@@ -66,6 +66,12 @@ static const struct sample samples[] = {
 	  .clidr = 0443 },
 	{ "arm-300", true, { 1, 300, 1, 1 }, .pci = true },
 	{ "arm-hotplug", true, { 1, 8, 1, 1 }, .enabled = 3, .pci = true },
+	{ "arm-numa",
+	  true,
+	  { 2, 4, 1, 3 },
+	  .pci = true,
+	  .nodes = 3,
+	  .high_ram = GIB(4) },
 	{ "arm-bare", true, { 1, 1, 1, 1 }, .bare = true },
 	{ "arm-ids", true, { 1, 1, 1, 1 }, .pci = true, .ids = true },
 	{ "x86-1", false, { 1, 1, 1, 1 }, .pci = true },
@@ -145,7 +151,8 @@ static inline void sample_cpus(struct platform *p, const struct sample *s)
 		c->die = core / t->cores_per_die % t->dies_per_package;
 		c->package = i / per_package;
 		c->hw_id = sample_hw_id(s, i, c);
-		c->node = s->nodes > 1 ? i * s->nodes / n : 0;
+		/* the first CPUs are in the last node */
+		c->node = s->nodes > 1 ? (n - 1 - i) * s->nodes / n : 0;
 	}
 }
 
@@ -216,14 +223,45 @@ static inline void sample_x86_64(struct platform *p, const struct sample *s)
 	p->virtio_mmio_pin = 24;
 }
 
-/* A part for each range, the last ones in the last node */
+/* RAM is cut after 1, 2 and 3 GiB and where a range ends: the first two parts
+ * are in node 0, each that follows in the next node. */
 static inline void sample_parts(struct platform *p, const struct sample *s)
 {
-	for (unsigned i = 0; i < p->ram_count; i++)
-		p->part[p->part_count++] = (struct plat_part){
-			.range = p->ram[i],
-			.node = i && s->nodes > 1 ? s->nodes - 1 : 0,
-		};
+	for (unsigned i = 0; i < p->ram_count; i++) {
+		struct plat_range r = p->ram[i];
+
+		while (r.size_bytes) {
+			uint32_t n = p->part_count;
+			uint64_t size = n < 3 ? MIN(r.size_bytes, GIB(1))
+					      : r.size_bytes;
+
+			p->part[p->part_count++] = (struct plat_part){
+				.range = sample_mmio(r.base, size),
+				.node = n > 1 && s->nodes > 1
+						? MIN(n - 1, s->nodes - 1)
+						: 0,
+			};
+			r.base += size;
+			r.size_bytes -= size;
+		}
+	}
+}
+
+/* Node i is 10 + 10 * |i - j| away from node j, and knows one latency. */
+static inline void sample_numa(struct platform *p, const struct sample *s)
+{
+	if (s->nodes < 2)
+		return;
+	p->numa = calloc(1, sizeof(*p->numa));
+	p->numa->node_count = s->nodes;
+	p->numa->pci_node = s->nodes - 1;
+	for (uint32_t i = 0; i < s->nodes; i++)
+		for (uint32_t j = 0; j < s->nodes; j++)
+			p->numa->link[i][j].distance =
+				10 + 10 * (i > j ? i - j : j - i);
+	p->numa->link[0][0] = (struct plat_link){ 10, 80, 200000 };
+	p->numa->link[0][s->nodes - 1].latency_ns = 130;
+	p->numa->hmat = true;
 }
 
 static inline struct plat_dev *sample_dev(struct platform *p,
@@ -324,6 +362,7 @@ static inline void sample_make(struct platform *p, const struct sample *s)
 	else
 		sample_x86_64(p, s);
 	sample_parts(p, s);
+	sample_numa(p, s);
 	if (s->pci)
 		p->dev[p->dev_count++] = (struct plat_dev){
 			.role = PLAT_PCI_HOST,

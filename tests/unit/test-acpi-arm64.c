@@ -14,6 +14,7 @@
 #include "arch/arm64/tables.h"
 #include "vmm/base/bytes.h"
 
+#include "tests/unit/numa-check.h"
 #include "tests/unit/platforms.h"
 #include "tests/unit/suite.h"
 #include "tests/unit/tool.h"
@@ -319,6 +320,28 @@ START_TEST(test_gtdt)
 }
 END_TEST
 
+START_TEST(test_numa)
+{
+	const struct sample *s = sample_nth(true, _i);
+	static const char *const names[] = { "srat.aml", "slit.aml",
+					     "hmat.aml" };
+	static void (*const checks[])(
+		const struct platform *p, const uint8_t *t,
+		size_t size_bytes) = { check_srat, check_slit, check_hmat };
+	struct machine m;
+
+	machine_make(&m, s);
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct arch_table *t = by_name(&m, names[i]);
+
+		ck_assert_int_eq(t != NULL, s->nodes > 1);
+		if (t)
+			checks[i](&m.p, t->data, t->size_bytes);
+	}
+	machine_free(&m);
+}
+END_TEST
+
 /* ---- room ---- */
 
 START_TEST(test_no_room)
@@ -352,6 +375,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_madt, 0, n);
 	tcase_add_loop_test(t, test_pptt, 0, n);
 	tcase_add_loop_test(t, test_gtdt, 0, n);
+	tcase_add_loop_test(t, test_numa, 0, n);
 	tcase_add_test(t, test_no_room);
 	suite_add_tcase(s, t);
 	return s;

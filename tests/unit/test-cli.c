@@ -391,10 +391,10 @@ static const struct {
 	{ "doctor", "spandrel doctor [--json]", NULL },
 	{ "memori", NULL,
 	  "--memori: there is no such option; the nearest is --memory" },
-	{ "numa", NULL, "--numa: not supported yet" },
+	{ "vdpa", NULL, "--vdpa: not supported yet" },
 	{ "man", NULL,
 	  "--man: there is no such option; the nearest is "
-	  "--rng" },
+	  "--numa" },
 };
 
 START_TEST(test_topics)

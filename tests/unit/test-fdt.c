@@ -256,15 +256,86 @@ START_TEST(test_wide_mpidr)
 }
 END_TEST
 
+/* All RAM, in one node for each stretch of a NUMA node. */
 START_TEST(test_memory)
 {
+	uint64_t sum = 0;
 	struct tree t;
-	const uint8_t *reg;
 
 	tree_make(&t, sample_nth(true, _i));
-	reg = prop(&t, node_at(&t, "/memory@40000000"), "reg", 16);
-	ck_assert_uint_eq(get_be64(reg), t.p.ram[0].base);
-	ck_assert_uint_eq(get_be64(reg + 8), t.p.ram[0].size_bytes);
+	for (unsigned i = 0; i < t.p.part_count;) {
+		const struct plat_part *part = &t.p.part[i];
+		char path[64];
+		const uint8_t *reg;
+		uint64_t end;
+		int node;
+
+		snprintf(path, sizeof(path), "/memory@%" PRIx64,
+			 part->range.base);
+		node = node_at(&t, path);
+		reg = prop(&t, node, "reg", 16);
+		ck_assert_uint_eq(get_be64(reg), part->range.base);
+		end = get_be64(reg) + get_be64(reg + 8);
+		sum += get_be64(reg + 8);
+		if (t.p.numa)
+			ck_assert_uint_eq(
+				get_be32(prop(&t, node, "numa-node-id", 4)),
+				part->node);
+		while (i < t.p.part_count && t.p.part[i].range.base < end)
+			ck_assert_uint_eq(t.p.part[i++].node, part->node);
+	}
+	ck_assert_uint_eq(sum, t.p.ram[0].size_bytes);
+	tree_free(&t);
+}
+END_TEST
+
+/* Processors, the host bridge, and how far nodes are from each other */
+START_TEST(test_numa)
+{
+	struct tree t;
+	const uint8_t *map;
+	uint32_t n;
+
+	tree_make(&t, sample_named("arm-numa"));
+	n = t.p.numa->node_count;
+	for (unsigned i = 0; i < t.p.cpu_enabled; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/cpus/cpu@%" PRIx64,
+			 t.p.cpu[i].hw_id);
+		ck_assert_uint_eq(get_be32(prop(&t, node_at(&t, path),
+						"numa-node-id", 4)),
+				  t.p.cpu[i].node);
+	}
+	ck_assert_uint_eq(get_be32(prop(&t, node_at(&t, "/pcie@4010000000"),
+					"numa-node-id", 4)),
+			  t.p.numa->pci_node);
+	ck_assert_str_eq(
+		prop(&t, node_at(&t, "/distance-map"), "compatible", -1),
+		"numa-distance-map-v1");
+	map = prop(&t, node_at(&t, "/distance-map"), "distance-matrix",
+		   12 * (int)(n * n));
+	for (uint32_t i = 0; i < n * n; i++, map += 12) {
+		ck_assert_uint_eq(get_be32(map), i / n);
+		ck_assert_uint_eq(get_be32(map + 4), i % n);
+		ck_assert_uint_eq(get_be32(map + 8),
+				  t.p.numa->link[i / n][i % n].distance);
+	}
+	tree_free(&t);
+}
+END_TEST
+
+/* As many nodes as there can be fit. */
+START_TEST(test_numa_most)
+{
+	struct tree t = { .blob = NULL };
+	struct diag d = DIAG_INIT;
+
+	sample_make(&t.p, sample_named("arm-numa"));
+	t.p.numa->node_count = PLAT_NODES_MAX;
+	ck_assert_int_eq(fdt_build(&t.blob, &t.size, &t.p, &no_boot, &d), 0);
+	prop(&t, node_at(&t, "/distance-map"), "distance-matrix",
+	     12 * PLAT_NODES_MAX * PLAT_NODES_MAX);
 	tree_free(&t);
 }
 END_TEST
@@ -275,8 +346,7 @@ START_TEST(test_memory_ranges)
 	struct diag d = DIAG_INIT;
 
 	sample_make(&t.p, sample_named("arm-1"));
-	t.p.ram[1] = sample_mmio(0x8000000000, GIB(1));
-	t.p.ram_count = 2;
+	t.p.part[t.p.part_count++].range = sample_mmio(0x8000000000, GIB(1));
 	ck_assert_int_eq(fdt_build(&t.blob, &t.size, &t.p, &no_boot, &d), 0);
 	node_at(&t, "/memory@40000000");
 	node_at(&t, "/memory@8000000000");
@@ -657,6 +727,8 @@ int main(void)
 	tcase_add_test(t, test_wide_mpidr);
 	tcase_add_loop_test(t, test_memory, 0, n);
 	tcase_add_test(t, test_memory_ranges);
+	tcase_add_test(t, test_numa);
+	tcase_add_test(t, test_numa_most);
 	tcase_add_loop_test(t, test_gic, 0, n);
 	tcase_add_loop_test(t, test_ppi, 0, 2);
 	tcase_add_loop_test(t, test_pci, 0, n);
