@@ -35,6 +35,8 @@
 #include "vmm/memory.h"
 #include "vmm/platform.h"
 
+struct fw_cfg;
+
 /**
  * struct arch_device - a device with a fixed place on this architecture
  * @cls: name in devices/registry.c
@@ -58,6 +60,9 @@ struct arch_device {
  * @firmware_name: for messages; NULL: the kernel is booted without firmware
  * @kernel_name, @initramfs_name: for messages
  * @cmdline: command line, never NULL
+ * @fw_cfg, @fw_cfg_config: what load() fills, and with what; NULL: the machine
+ *	has no fw_cfg
+ * @given: its items from the command line; NULL: none
  * @rom: memory of platform.rom, which load() may write and the guest not;
  *	empty where there is none, NULL in tests
  */
@@ -65,6 +70,9 @@ struct arch_payload {
 	int firmware_fd, kernel_fd, initramfs_fd;
 	const char *firmware_name, *kernel_name, *initramfs_name;
 	const char *cmdline;
+	struct fw_cfg *fw_cfg;
+	const struct fw_cfg_config *fw_cfg_config;
+	struct fw_cfg_given *given;
 	struct guest_ram *rom;
 };
 

@@ -147,6 +147,8 @@ static bool wanted(const struct vm_config *cfg, const char *cls)
 {
 	if (!strcmp(cls, "flash-cfi"))
 		return cfg->firmware_vars;
+	if (!strcmp(cls, "fw-cfg"))
+		return vm_config_fw_cfg(cfg);
 	if (!strcmp(cls, "watchdog-sp805"))
 		return cfg->watchdog;
 	if (!strcmp(cls, "vmgenid"))

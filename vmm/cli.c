@@ -22,7 +22,7 @@
 /* Cloud Hypervisor's options that are known but not there yet. */
 static const char later_options[] =
 	"api-socket dbus-object-path dbus-service-name dbus-system-bus device "
-	"event-monitor fw-cfg-config gdb host-data igvm ivshmem "
+	"event-monitor gdb host-data igvm ivshmem "
 	"landlock landlock-rules log-format no-shutdown "
 	"pci-segment pvmemcontrol restore seccomp user-device vdpa";
 

@@ -105,6 +105,11 @@ extern const struct schema_option vsock_option;
 /** check_vsock - what the table cannot say of --vsock; 0 or -EINVAL */
 int check_vsock(const struct vm_config *c, struct diag *d);
 
+extern const struct schema_option fw_cfg_option;
+
+/** check_fw_cfg - the items of --fw-cfg-config; 0 or -EINVAL */
+int check_fw_cfg(const struct vm_config *c, struct diag *d);
+
 /** fs_option, generic_vhost_user_option - config-fs.c, config-vhost-user.c */
 extern const struct schema_option fs_option, generic_vhost_user_option;
 

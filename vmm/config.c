@@ -548,6 +548,7 @@ static const struct schema_option *const options[] = {
 	&kernel_option,
 	&initramfs_option,
 	&cmdline_option,
+	&fw_cfg_option,
 	&cpus_option,
 	&memory_option,
 	&memory_zone_option,
@@ -811,6 +812,7 @@ static int check_rng(const struct vm_config *c, struct diag *d)
 /* In this order: the first that refuses has its say. */
 static int (*const checks[])(const struct vm_config *c, struct diag *d) = {
 	check_payload,
+	check_fw_cfg,
 	check_identity,
 	check_cpus,
 	check_memory,

@@ -326,6 +326,50 @@ struct platform_config {
 };
 
 /**
+ * struct fw_cfg_config - --fw-cfg-config
+ * @disable: there is no fw_cfg
+ * @e820: it has the memory map
+ * @items: as given; see fw_cfg_given_new(); NULL: none
+ */
+struct fw_cfg_config {
+	unsigned disable;
+	bool e820;
+	char *items;
+};
+
+/** FW_CFG_GIVEN_MAX - items in items=[...] */
+#define FW_CFG_GIVEN_MAX 64
+
+/**
+ * struct fw_cfg_given_item - one of items=[...]: @name, and @file or @string
+ * @fd: of @file, once somebody has opened it; -1
+ */
+struct fw_cfg_given_item {
+	const char *name, *file, *string;
+	int fd;
+};
+
+/** struct fw_cfg_given - items=[...], cut up; the strings point into @text */
+struct fw_cfg_given {
+	char *text;
+	unsigned count;
+	struct fw_cfg_given_item item[FW_CFG_GIVEN_MAX];
+};
+
+/**
+ * fw_cfg_given_new - read items=[...]
+ * @out: receives them; freed by fw_cfg_given_free()
+ * @items: "[name=NAME,file=FILE:name=NAME,string=TEXT]"
+ *
+ * Return: 0, -EINVAL, -ENOMEM.
+ */
+int fw_cfg_given_new(struct fw_cfg_given **out, const char *items,
+		     struct diag *d);
+
+/** fw_cfg_given_free - accepts NULL; closes nothing */
+void fw_cfg_given_free(struct fw_cfg_given *g);
+
+/**
  * struct vm_config - everything; a field has the name of its option
  * @firmware, @firmware_vars, @kernel, @initramfs, @cmdline, @log_file: NULL if
  * not given
@@ -333,6 +377,8 @@ struct platform_config {
  */
 struct vm_config {
 	char *firmware, *firmware_vars, *kernel, *initramfs, *cmdline;
+	struct fw_cfg_config *fw_cfg; /* at most one */
+	unsigned fw_cfg_count;
 	struct cpus_config cpus;
 	struct memory_config memory;
 	struct zone_config *zones;
@@ -411,6 +457,9 @@ uint64_t vm_config_ram_bytes(const struct vm_config *c);
 
 /** vm_config_ram_shared - can other processes map all of it? */
 bool vm_config_ram_shared(const struct vm_config *c);
+
+/** vm_config_fw_cfg - what goes through fw_cfg; NULL: the machine has none */
+const struct fw_cfg_config *vm_config_fw_cfg(const struct vm_config *c);
 
 /** vm_config_warn - log what is allowed but unwise on this host */
 void vm_config_warn(const struct vm_config *c);

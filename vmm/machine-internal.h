@@ -19,8 +19,9 @@
  * Built by machine_new() and then const: cfg, arch, host, caps, platform,
  * mmio, pio, ic, loop, serial, console, debug_console, console_port,
  * rate_groups, device, env.
- * Main thread only: vm, ram, rom, payload, vcpus, boot, resets, timers.
- * Any thread: @requested (bits of enum machine_want), @wake. @why and
+ * Main thread only: fw_cfg (its items), vm, ram, rom, payload, vcpus, boot,
+ * resets, timers. Any thread: @requested (bits of enum machine_want), @wake.
+ * @why and
  * @why_lock: the first fatal vCPU writes.
  */
 struct machine {
@@ -38,6 +39,7 @@ struct machine {
 	struct chardev *serial, *console, *debug_console;
 	struct chardev *console_port[CONSOLE_PORTS_MAX];
 	struct device_env env;
+	struct fw_cfg *fw_cfg; /* NULL: there is none */
 	struct rate_limiter *rate_groups;
 	unsigned virtio_mmio_used;
 	struct device *device[PLAT_DEVICES_MAX];

@@ -19,6 +19,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/footprint.h"
+#include "vmm/fw-cfg.h"
 #include "vmm/machine-internal.h"
 
 /* How long a guest may take to power off after the power button. */
@@ -160,6 +161,8 @@ static int power_on(struct machine *m, struct diag *d)
 	for (unsigned i = 0; i < m->device_count; i++)
 		if (m->device[i]->cls->reset)
 			m->device[i]->cls->reset(m->device[i]);
+	if (m->fw_cfg)
+		fw_cfg_clear(m->fw_cfg);
 	err = m->arch->load(&m->boot, &m->ram, &m->platform, &m->payload, d);
 	for (unsigned i = 0; i < m->platform.cpu_enabled && !err; i++)
 		err = m->arch->vcpu_reset(m->host->vcpu(m->vm, i), &m->platform,

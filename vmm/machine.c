@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
+#include "vmm/fw-cfg.h"
 #include "vmm/machine-internal.h"
 #include "vmm/pmem.h"
 #include "vmm/zone.h"
@@ -289,6 +290,7 @@ static void fill_env(struct machine *m)
 		.console = m->console,
 		.console_port = m->console_port,
 		.debug_console = m->debug_console,
+		.fw_cfg = m->fw_cfg,
 		.rate_groups = m->rate_groups,
 		.request = machine_requested,
 		.machine = m,
@@ -306,6 +308,15 @@ static int add_rom(struct machine *m, struct diag *d)
 	err = ram_add(&m->rom, GPA(r->base), r->size_bytes,
 		      &(struct ram_options){ 0 }, d);
 	return err ? diag_fail(d, -err, "--firmware %s", m->cfg->firmware) : 0;
+}
+
+/* It is filled when the machine is switched on. */
+static int add_fw_cfg(struct machine *m, struct diag *d)
+{
+	if (!vm_config_fw_cfg(m->cfg))
+		return 0;
+	m->fw_cfg = m->payload.fw_cfg = fw_cfg_new();
+	return m->fw_cfg ? 0 : diag_fail(d, ENOMEM, "out of memory");
 }
 
 static int add_wake(struct machine *m, struct diag *d)
@@ -358,6 +369,8 @@ static int assemble(struct machine *m, struct diag *d)
 		err = zones_map(&m->ram, &m->platform, m->cfg, d);
 	if (!err && m->host)
 		err = add_rom(m, d);
+	if (!err)
+		err = add_fw_cfg(m, d);
 	if (!err)
 		err = pmem_place(&m->platform, m->host ? &m->ram : NULL, m->cfg,
 				 d);
@@ -426,6 +439,7 @@ void machine_free(struct machine *m)
 		close(m->wake.fd);
 	bus_free(m->pio);
 	bus_free(m->mmio);
+	fw_cfg_free(m->fw_cfg);
 	ram_release(&m->rom);
 	ram_release(&m->ram);
 	payload_close(&m->payload);

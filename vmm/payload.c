@@ -46,6 +46,34 @@ static int open_file(int *out, const char *option, const char *path,
 	return 0;
 }
 
+static int open_items(struct arch_payload *p, const struct vm_config *cfg,
+		      struct diag *d)
+{
+	struct fw_cfg_given *g;
+	int err;
+
+	p->fw_cfg_config = vm_config_fw_cfg(cfg);
+	if (!p->fw_cfg_config || !p->fw_cfg_config->items)
+		return 0;
+	err = fw_cfg_given_new(&p->given, p->fw_cfg_config->items, d);
+	if (err)
+		return err;
+	g = p->given;
+	for (unsigned i = 0; i < g->count && !err; i++)
+		if (g->item[i].file)
+			err = open_file(&g->item[i].fd, "--fw-cfg-config file",
+					g->item[i].file, d);
+	return err;
+}
+
+static void close_items(struct fw_cfg_given *g)
+{
+	for (unsigned i = 0; g && i < g->count; i++)
+		if (g->item[i].fd >= 0)
+			close(g->item[i].fd);
+	fw_cfg_given_free(g);
+}
+
 int payload_open(struct arch_payload *out, const struct vm_config *cfg,
 		 struct diag *d)
 {
@@ -71,6 +99,8 @@ int payload_open(struct arch_payload *out, const struct vm_config *cfg,
 	if (!err && cfg->initramfs)
 		err = open_file(&p.initramfs_fd, "--initramfs", cfg->initramfs,
 				d);
+	if (!err)
+		err = open_items(&p, cfg, d);
 	if (err) {
 		payload_close(&p);
 		return err;
@@ -87,5 +117,7 @@ void payload_close(struct arch_payload *p)
 		close(p->kernel_fd);
 	if (p->initramfs_fd >= 0)
 		close(p->initramfs_fd);
+	close_items(p->given);
+	p->given = NULL;
 	p->firmware_fd = p->kernel_fd = p->initramfs_fd = -1;
 }

@@ -7,7 +7,7 @@
 #include "vmm/config.h"
 
 /**
- * payload_open - open firmware, kernel and initramfs
+ * payload_open - open firmware, kernel, initramfs and the files of fw_cfg
  * @out: receives descriptors (owned, see payload_close()) and names (borrowed
  *	from @cfg)
  *

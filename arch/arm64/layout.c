@@ -264,6 +264,7 @@ unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 		{ "vmgenid", PLAT_MMIO, 0, ARM64_SPI_VMGENID },
 		{ "vmclock", PLAT_MMIO, 0, ARM64_SPI_VMCLOCK },
 		{ "flash-cfi", PLAT_MMIO, ARM64_FLASH_BASE, ARCH_NO_PIN },
+		{ "fw-cfg", PLAT_MMIO, ARM64_FW_CFG_BASE, ARCH_NO_PIN },
 		{ "watchdog-sp805", PLAT_MMIO, ARM64_WATCHDOG_BASE,
 		  ARCH_NO_PIN },
 	};

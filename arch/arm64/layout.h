@@ -17,7 +17,7 @@
  *	0x080A_0000  GICR, 128 KiB for each of the first 123 vCPUs
  *	0x0900_0000  PL011 UART, SPI 1
  *	0x0901_0000  PL031 clock, SPI 2
- *	0x0902_0000  fw_cfg (not implemented)
+ *	0x0902_0000  fw_cfg, where there is one
  *	0x0903_0000  PL061 GPIO with the power key, SPI 7
  *	0x090C_0000  pvpanic (QEMU's virt has nothing there)
  *	0x090E_0000  TPM, 5 localities of 4 KiB, with ACPI only
@@ -63,6 +63,7 @@
 #define ARM64_GICR_HIGH_MAX    512	/* vCPUs in the high region */
 #define ARM64_PL011_BASE       UINT64_C(0x09000000)
 #define ARM64_PL031_BASE       UINT64_C(0x09010000)
+#define ARM64_FW_CFG_BASE      UINT64_C(0x09020000)
 #define ARM64_PL061_BASE       UINT64_C(0x09030000)
 #define ARM64_PVPANIC_BASE     UINT64_C(0x090C0000)
 #define ARM64_WATCHDOG_BASE    UINT64_C(0x090D0000)

@@ -16,6 +16,7 @@
 #include "arch/arm64/firmware.h"
 #include "arch/arm64/kernel.h"
 #include "arch/arm64/tables.h"
+#include "arch/fw-cfg.h"
 
 #define INITRD_WINDOW GIB(32)
 
@@ -134,8 +135,10 @@ int arm64_load(struct arch_boot *boot, struct guest_ram *ram,
 	       struct diag *d)
 {
 	struct boot_plan plan = { 0 };
-	int err;
+	int err = arch_fw_cfg_fill(p, load, d);
 
+	if (err)
+		return err;
 	if (load->firmware_name && p->tables == TABLES_ACPI)
 		return diag_fail(d, ENOTSUP,
 				 "--platform tables=acpi: arm64 firmware gets "

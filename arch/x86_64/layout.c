@@ -206,6 +206,7 @@ unsigned x86_devices(const struct vm_config *cfg, struct arch_device *out)
 		{ "ged", PLAT_PIO, 0, X86_WIRE_GED },
 		{ "vmgenid", PLAT_MMIO, 0, X86_WIRE_VMGENID },
 		{ "vmclock", PLAT_MMIO, 0, X86_WIRE_VMCLOCK },
+		{ "fw-cfg", PLAT_PIO, X86_FW_CFG_PORT, ARCH_NO_PIN },
 		{ "watchdog-sp805", PLAT_MMIO, X86_WATCHDOG_BASE, ARCH_NO_PIN },
 	};
 

@@ -26,6 +26,7 @@
  *	port 0x070     CMOS clock                wire 8
  *	port 0x3f8     16550                     wire 4
  *	port 0x505     pvpanic
+ *	port 0x510     fw_cfg, where there is one (QEMU's port)
  *	port 0x600     reset, sleep; PM timer at 0x608
  *	port 0xcf8     PCI configuration
  *	port 0x1000    PCI port window
@@ -73,6 +74,7 @@
 #define X86_SERIAL_PORT	    0x3f8
 #define X86_RTC_PORT	    0x70
 #define X86_PVPANIC_PORT    0x505
+#define X86_FW_CFG_PORT	    0x510
 #define X86_PM_PORT	    0x600
 #define X86_PCI_PORT_BASE   0x1000
 #define X86_PCI_PORT_SIZE   0xf000

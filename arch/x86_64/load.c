@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "arch/fw-cfg.h"
 #include "arch/x86_64/bzimage.h"
 #include "arch/x86_64/firmware.h"
 #include "arch/x86_64/layout.h"
@@ -268,7 +269,8 @@ int x86_load(struct arch_boot *boot, struct guest_ram *ram,
 	struct x86_kernel k = { .end = 0 };
 	int err;
 
-	if ((err = load_program(&k, ram, p, load, d)) ||
+	if ((err = arch_fw_cfg_fill(p, load, d)) ||
+	    (err = load_program(&k, ram, p, load, d)) ||
 	    (err = load_cmdline(&h, &k, ram, load->cmdline, d)) ||
 	    (err = load_initrd(&h, &k, ram, load, d)) ||
 	    (err = load_tables(&h, &k, ram, p, load->cmdline, d)) ||

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DOC: what goes into fw_cfg: see fw-cfg.h */
+#include "arch/fw-cfg.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/fw-cfg.h"
+
+/* struct e820_entry of QEMU: little-endian address, size and type. */
+enum { E820_BYTES = 20, E820_SIZE = 8, E820_TYPE = 16, E820_RAM = 1 };
+
+static int add_e820(struct fw_cfg *fc, const struct platform *p, struct diag *d)
+{
+	uint8_t map[PLAT_RAM_MAX * E820_BYTES] = { 0 }, *at = map;
+
+	for (unsigned i = 0; i < p->ram_count; i++, at += E820_BYTES) {
+		put_le64(at, p->ram[i].base);
+		put_le64(at + E820_SIZE, p->ram[i].size_bytes);
+		put_le32(at + E820_TYPE, E820_RAM);
+	}
+	return fw_cfg_add(
+		fc, FW_CFG_E820,
+		&(struct fw_cfg_content){ .data = map,
+					  .size_bytes = (uint32_t)(at - map) },
+		d);
+}
+
+static int set_machine(struct fw_cfg *fc, const struct platform *p,
+		       struct diag *d)
+{
+	uint64_t ram_bytes = 0;
+	int err;
+
+	for (unsigned i = 0; i < p->ram_count; i++)
+		ram_bytes += p->ram[i].size_bytes;
+	if ((err = fw_cfg_set_number(fc, FW_CFG_RAM_SIZE, ram_bytes, 8, d)) ||
+	    (err = fw_cfg_set_number(fc, FW_CFG_CPUS, p->cpu_enabled, 2, d)))
+		return err;
+	return fw_cfg_set_number(fc, FW_CFG_CPUS_MAX, p->cpu_count, 2, d);
+}
+
+/* All of a file, as it is now. */
+static int describe_file(struct fw_cfg_content *c, int fd, struct diag *d)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return diag_errno(d, errno, "cannot be read");
+	if (st.st_size > UINT32_MAX)
+		return diag_fail(d, E2BIG, "has %lld bytes, must be below 4G",
+				 (long long)st.st_size);
+	*c = (struct fw_cfg_content){ .fd = fd,
+				      .size_bytes = (uint32_t)st.st_size };
+	return 0;
+}
+
+static int add_item(struct fw_cfg *fc, const struct fw_cfg_given_item *item,
+		    struct diag *d)
+{
+	struct fw_cfg_content c = { .data = item->string };
+	int err = 0;
+
+	if (item->string)
+		c.size_bytes = (uint32_t)strlen(item->string);
+	else
+		err = describe_file(&c, item->fd, d);
+	if (!err)
+		err = fw_cfg_add(fc, item->name, &c, d);
+	return err ? diag_fail(d, -err, "--fw-cfg-config items=[name=%s]",
+			       item->name)
+		   : 0;
+}
+
+int arch_fw_cfg_fill(const struct platform *p, const struct arch_payload *load,
+		     struct diag *d)
+{
+	struct fw_cfg *fc = load->fw_cfg;
+	int err;
+
+	if (!fc)
+		return 0;
+	err = set_machine(fc, p, d);
+	if (!err && load->fw_cfg_config->e820)
+		err = add_e820(fc, p, d);
+	for (unsigned i = 0; load->given && i < load->given->count && !err; i++)
+		err = add_item(fc, &load->given->item[i], d);
+	return err;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: what the machines put into fw_cfg, read as firmware reads it
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "arch/fw-cfg.h"
+#include "vmm/base/bytes.h"
+#include "vmm/fw-cfg.h"
+
+#include "platforms.h"
+#include "tests/unit/suite.h"
+
+static struct fw_cfg *items;
+static struct fw_cfg_config config;
+static struct fw_cfg_given given;
+static struct arch_payload load;
+static struct platform p;
+static struct diag d;
+
+static void make(const char *sample)
+{
+	platform_release(&p);
+	sample_make(&p, sample_named(sample));
+}
+
+static void setup(void)
+{
+	d = DIAG_INIT;
+	items = fw_cfg_new();
+	config = (struct fw_cfg_config){ .e820 = true };
+	given = (struct fw_cfg_given){ .count = 0 };
+	load = (struct arch_payload){ .kernel_fd = -1,
+				      .initramfs_fd = -1,
+				      .cmdline = "",
+				      .fw_cfg = items,
+				      .fw_cfg_config = &config,
+				      .given = &given };
+	make("x86-8x2");
+}
+
+static void teardown(void)
+{
+	fw_cfg_free(items);
+	platform_release(&p);
+}
+
+static void fill(void)
+{
+	ck_assert_msg(!arch_fw_cfg_fill(&p, &load, &d), "%s", d.text[0]);
+}
+
+/* All of an item, malloc'ed. */
+static uint8_t *item(uint16_t key, uint32_t *size)
+{
+	const struct fw_cfg_item *i = fw_cfg_find(items, key);
+	uint8_t *data;
+
+	*size = fw_cfg_size(i);
+	data = malloc(*size + 1);
+	if (*size)
+		ck_assert_int_eq(fw_cfg_read(i, 0, data, *size), 0);
+	data[*size] = 0;
+	return data;
+}
+
+static uint64_t number(uint16_t key, unsigned bytes)
+{
+	uint32_t size;
+	uint8_t le[8] = { 0 }, *data = item(key, &size);
+
+	ck_assert_uint_eq(size, bytes);
+	memcpy(le, data, size);
+	free(data);
+	return get_le64(le);
+}
+
+/* By the directory; NULL: there is none. */
+static uint8_t *file(const char *name, uint32_t *size)
+{
+	uint32_t dir_size;
+	uint8_t *dir = item(FW_CFG_DIRECTORY, &dir_size), *data = NULL;
+	uint32_t count = dir_size ? get_be32(dir) : 0;
+
+	for (uint32_t i = 0; i < count && !data; i++) {
+		const uint8_t *e = dir + 4 + 64 * i;
+
+		if (strcmp((const char *)e + 8, name) != 0)
+			continue;
+		data = item(get_be16(e + 4), size);
+		ck_assert_uint_eq(*size, get_be32(e));
+	}
+	free(dir);
+	return data;
+}
+
+static int temp_file(const char *text)
+{
+	int fd = memfd_create("item", MFD_CLOEXEC);
+
+	ck_assert_int_eq(write(fd, text, strlen(text)), (int)strlen(text));
+	return fd;
+}
+
+START_TEST(machine)
+{
+	fill();
+	ck_assert_uint_eq(number(FW_CFG_CPUS, 2), p.cpu_enabled);
+	ck_assert_uint_eq(number(FW_CFG_CPUS_MAX, 2), p.cpu_count);
+	ck_assert_uint_eq(number(FW_CFG_RAM_SIZE, 8),
+			  p.ram[0].size_bytes + p.ram[1].size_bytes);
+}
+END_TEST
+
+START_TEST(cpus_that_come_later)
+{
+	make("x86-hotplug");
+	fill();
+	ck_assert_uint_eq(number(FW_CFG_CPUS, 2), 3);
+	ck_assert_uint_eq(number(FW_CFG_CPUS_MAX, 2), 8);
+}
+END_TEST
+
+START_TEST(memory_map)
+{
+	uint32_t size;
+	uint8_t *map;
+
+	fill();
+	map = file("etc/e820", &size);
+	ck_assert_ptr_nonnull(map);
+	ck_assert_uint_eq(size, 20 * p.ram_count);
+	for (unsigned i = 0; i < p.ram_count; i++) {
+		ck_assert_uint_eq(get_le64(map + 20 * i), p.ram[i].base);
+		ck_assert_uint_eq(get_le64(map + 20 * i + 8),
+				  p.ram[i].size_bytes);
+		ck_assert_uint_eq(get_le32(map + 20 * i + 16), 1);
+	}
+	free(map);
+}
+END_TEST
+
+START_TEST(no_memory_map)
+{
+	uint32_t size;
+
+	config.e820 = false;
+	fill();
+	ck_assert_ptr_null(file("etc/e820", &size));
+}
+END_TEST
+
+START_TEST(items_of_the_user)
+{
+	uint32_t size;
+	uint8_t *data;
+
+	given.count = 2;
+	given.item[0] =
+		(struct fw_cfg_given_item){ "opt/text", NULL, "a b", -1 };
+	given.item[1] = (struct fw_cfg_given_item){ "opt/file", "F", NULL,
+						    temp_file("content") };
+	fill();
+	data = file("opt/text", &size);
+	ck_assert_uint_eq(size, 3);
+	ck_assert_str_eq((char *)data, "a b");
+	free(data);
+	data = file("opt/file", &size);
+	ck_assert_uint_eq(size, 7);
+	ck_assert_str_eq((char *)data, "content");
+	free(data);
+	close(given.item[1].fd);
+}
+END_TEST
+
+START_TEST(an_item_that_is_too_large)
+{
+	int fd = temp_file("x");
+
+	given.count = 1;
+	given.item[0] = (struct fw_cfg_given_item){ "opt/big", "F", NULL, fd };
+	ck_assert_int_eq(ftruncate(fd, (off_t)GIB(4)), 0);
+	ck_assert_int_eq(arch_fw_cfg_fill(&p, &load, &d), -E2BIG);
+	ck_assert_str_eq(d.text[0], "has 4294967296 bytes, must be below 4G");
+	ck_assert_str_eq(d.text[1], "--fw-cfg-config items=[name=opt/big]");
+	close(fd);
+}
+END_TEST
+
+static const struct arch_device *device(const struct arch *arch,
+					const struct vm_config *c)
+{
+	static struct arch_device all[16];
+	unsigned count = arch->devices(c, all);
+
+	for (unsigned i = 0; i < count; i++)
+		if (!strcmp(all[i].cls, "fw-cfg"))
+			return &all[i];
+	return NULL;
+}
+
+START_TEST(where_it_is)
+{
+	static char vars[] = "v";
+	struct vm_config c = { .firmware = vars };
+
+	ck_assert_ptr_null(device(&arch_x86_64, &c));
+	ck_assert_ptr_null(device(&arch_arm64, &c));
+	c.firmware_vars = vars;
+	ck_assert_uint_eq(device(&arch_arm64, &c)->base, 0x09020000);
+	ck_assert_uint_eq(device(&arch_arm64, &c)->bus, PLAT_MMIO);
+	c.firmware_vars = NULL;
+	c.fw_cfg = &config;
+	c.fw_cfg_count = 1;
+	ck_assert_uint_eq(device(&arch_x86_64, &c)->base, 0x510);
+	ck_assert_uint_eq(device(&arch_x86_64, &c)->bus, PLAT_PIO);
+}
+END_TEST
+
+START_TEST(none)
+{
+	load.fw_cfg = NULL;
+	fill();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("fw-cfg-items");
+	TCase *t = tcase_create("fw-cfg-items");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, machine);
+	tcase_add_test(t, cpus_that_come_later);
+	tcase_add_test(t, memory_map);
+	tcase_add_test(t, no_memory_map);
+	tcase_add_test(t, items_of_the_user);
+	tcase_add_test(t, an_item_that_is_too_large);
+	tcase_add_test(t, where_it_is);
+	tcase_add_test(t, none);
+	suite_add_tcase(s, t);
+	return suite_run(s);
+}
