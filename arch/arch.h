@@ -55,7 +55,8 @@ struct arch_device {
 /**
  * struct arch_payload - the files to boot, opened and held by the machine
  * @firmware_fd: regular file, read only if there is a @firmware_name
- * @kernel_fd: regular file; -1 if there is firmware
+ * @kernel_fd: regular file; -1: none, which needs firmware; with firmware it
+ *	only goes into @fw_cfg, and so do initramfs and command line
  * @initramfs_fd: regular file or -1
  * @firmware_name: for messages; NULL: the kernel is booted without firmware
  * @kernel_name, @initramfs_name: for messages

@@ -57,6 +57,74 @@ static int describe_file(struct fw_cfg_content *c, int fd, struct diag *d)
 	return 0;
 }
 
+/* An item, and one with its size. */
+static int set_sized(struct fw_cfg *fc, enum fw_cfg_key size_key,
+		     enum fw_cfg_key key, const struct fw_cfg_content *c,
+		     struct diag *d)
+{
+	int err = fw_cfg_set_number(fc, size_key, c->size_bytes, 4, d);
+
+	return err ? err : fw_cfg_set(fc, key, c, d);
+}
+
+static int set_kernel(struct fw_cfg *fc, const struct arch_payload *load,
+		      uint32_t setup_bytes, struct diag *d)
+{
+	struct fw_cfg_content kernel, setup;
+	int err = describe_file(&kernel, load->kernel_fd, d);
+
+	if (err)
+		return diag_fail(d, -err, "--kernel %s", load->kernel_name);
+	setup = kernel;
+	setup.size_bytes = setup_bytes;
+	kernel.offset_bytes = setup_bytes;
+	kernel.size_bytes -= setup_bytes;
+	err = set_sized(fc, FW_CFG_SETUP_SIZE, FW_CFG_SETUP, &setup, d);
+	return err ? err
+		   : set_sized(fc, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL, &kernel,
+			       d);
+}
+
+static int set_initramfs(struct fw_cfg *fc, const struct arch_payload *load,
+			 struct diag *d)
+{
+	struct fw_cfg_content c;
+	int err = describe_file(&c, load->initramfs_fd, d);
+
+	if (err)
+		return diag_fail(d, -err, "--initramfs %s",
+				 load->initramfs_name);
+	return set_sized(fc, FW_CFG_INITRD_SIZE, FW_CFG_INITRD, &c, d);
+}
+
+static int set_cmdline(struct fw_cfg *fc, const char *cmdline, struct diag *d)
+{
+	struct fw_cfg_content c = {
+		.data = cmdline,
+		.size_bytes = (uint32_t)strlen(cmdline) + 1,
+	};
+
+	return set_sized(fc, FW_CFG_CMDLINE_SIZE, FW_CFG_CMDLINE, &c, d);
+}
+
+/* What a kernel consists of, if there is one. */
+static int set_boot(struct fw_cfg *fc, const struct arch_payload *load,
+		    uint32_t setup_bytes, struct diag *d)
+{
+	const struct fw_cfg_config *c = load->fw_cfg_config;
+	int err = 0;
+
+	if (load->kernel_fd < 0)
+		return 0;
+	if (c->kernel)
+		err = set_kernel(fc, load, setup_bytes, d);
+	if (!err && c->cmdline)
+		err = set_cmdline(fc, load->cmdline, d);
+	if (!err && c->initramfs && load->initramfs_fd >= 0)
+		err = set_initramfs(fc, load, d);
+	return err;
+}
+
 static int add_item(struct fw_cfg *fc, const struct fw_cfg_given_item *item,
 		    struct diag *d)
 {
@@ -75,7 +143,7 @@ static int add_item(struct fw_cfg *fc, const struct fw_cfg_given_item *item,
 }
 
 int arch_fw_cfg_fill(const struct platform *p, const struct arch_payload *load,
-		     struct diag *d)
+		     uint32_t setup_bytes, struct diag *d)
 {
 	struct fw_cfg *fc = load->fw_cfg;
 	int err;
@@ -83,6 +151,8 @@ int arch_fw_cfg_fill(const struct platform *p, const struct arch_payload *load,
 	if (!fc)
 		return 0;
 	err = set_machine(fc, p, d);
+	if (!err)
+		err = set_boot(fc, load, setup_bytes, d);
 	if (!err && load->fw_cfg_config->e820)
 		err = add_e820(fc, p, d);
 	for (unsigned i = 0; load->given && i < load->given->count && !err; i++)

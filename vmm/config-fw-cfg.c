@@ -23,6 +23,24 @@ static const struct schema_key keys[] = {
 	  .preset = "on",
 	  .doc = "where RAM is: " FW_CFG_E820,
 	  SINCE },
+	{ .name = "kernel",
+	  .type = SCHEMA_BOOL,
+	  .offset = ITEM_AT(fw_cfg_config, kernel),
+	  .preset = "on",
+	  .doc = "--kernel, for firmware to start",
+	  SINCE },
+	{ .name = "cmdline",
+	  .type = SCHEMA_BOOL,
+	  .offset = ITEM_AT(fw_cfg_config, cmdline),
+	  .preset = "on",
+	  .doc = "--cmdline, for that kernel",
+	  SINCE },
+	{ .name = "initramfs",
+	  .type = SCHEMA_BOOL,
+	  .offset = ITEM_AT(fw_cfg_config, initramfs),
+	  .preset = "on",
+	  .doc = "--initramfs, for that kernel",
+	  SINCE },
 	{ .name = "items",
 	  .type = SCHEMA_STRING,
 	  .offset = ITEM_AT(fw_cfg_config, items),
@@ -37,7 +55,7 @@ const struct schema_option fw_cfg_option = {
 	.group = "What to boot",
 	ITEMS(fw_cfg, fw_cfg_count, fw_cfg_config, 1),
 	KEYS(keys),
-	.later = "kernel cmdline initramfs acpi_table",
+	.later = "acpi_table",
 	.doc = "what firmware and guest find by fw_cfg; with --firmware-vars "
 	       "there is one without this option, too",
 	MACHINE,
@@ -45,7 +63,12 @@ const struct schema_option fw_cfg_option = {
 
 const struct fw_cfg_config *vm_config_fw_cfg(const struct vm_config *c)
 {
-	static const struct fw_cfg_config all = { .e820 = true };
+	static const struct fw_cfg_config all = {
+		.e820 = true,
+		.kernel = true,
+		.cmdline = true,
+		.initramfs = true,
+	};
 
 	if (c->fw_cfg_count)
 		return c->fw_cfg->disable ? NULL : c->fw_cfg;

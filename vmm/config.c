@@ -385,7 +385,8 @@ static const struct schema_option firmware_option = {
 	.name = "firmware",
 	.group = "What to boot",
 	KEYS(firmware_keys),
-	.doc = "firmware that loads a system from a disk, instead of --kernel; "
+	.doc = "firmware, which loads a system from a disk, or starts "
+	       "--kernel; "
 	       "x86_64: CLOUDHV.fd, or another ELF file with a PVH entry; "
 	       "arm64: AAVMF_CODE.fd, or U-Boot for qemu_arm64",
 	MACHINE,
@@ -778,25 +779,49 @@ static int check_tpm(const struct vm_config *c, struct diag *d)
 			 "--tpm: needs socket=, the control socket of swtpm");
 }
 
-/* Firmware loads what it boots from a disk. */
+/* Firmware gets a kernel, and what belongs to it, by fw_cfg. */
+static int check_firmware_kernel(const struct vm_config *c, struct diag *d)
+{
+	const struct fw_cfg_config *f = vm_config_fw_cfg(c);
+	const struct {
+		const char *given, *option;
+		bool passed;
+	} parts[] = {
+		{ c->kernel, "kernel", f && f->kernel },
+		{ c->cmdline, "cmdline", f && f->cmdline },
+		{ c->initramfs, "initramfs", f && f->initramfs },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (!parts[i].given)
+			continue;
+		if (!c->kernel)
+			return diag_fail(
+				d, EINVAL,
+				"--firmware and --%s: are for a "
+				"--kernel; without one, firmware finds "
+				"all on a --disk",
+				parts[i].option);
+		if (!parts[i].passed)
+			return diag_fail(
+				d, EINVAL,
+				"--firmware and --%s: firmware gets it "
+				"by fw_cfg only: give --fw-cfg-config "
+				"%s=on, if this firmware looks there "
+				"(AAVMF does, CLOUDHV.fd does not)",
+				parts[i].option, parts[i].option);
+	}
+	return 0;
+}
+
 static int check_payload(const struct vm_config *c, struct diag *d)
 {
-	const char *other = c->kernel	   ? "--kernel"
-			    : c->initramfs ? "--initramfs"
-			    : c->cmdline   ? "--cmdline"
-					   : NULL;
 
 	if (c->firmware_vars && !c->firmware)
 		return diag_fail(d, EINVAL,
 				 "--firmware-vars: needs --firmware FILE, "
 				 "which keeps its variables there");
-	if (!c->firmware || !other)
-		return 0;
-	return diag_fail(d, EINVAL,
-			 "--firmware and %s: give one of the two; firmware "
-			 "finds the kernel, its initramfs and command line on "
-			 "a --disk",
-			 other);
+	return c->firmware ? check_firmware_kernel(c, d) : 0;
 }
 
 static int check_identity(const struct vm_config *c, struct diag *d)
@@ -811,22 +836,14 @@ static int check_rng(const struct vm_config *c, struct diag *d)
 
 /* In this order: the first that refuses has its say. */
 static int (*const checks[])(const struct vm_config *c, struct diag *d) = {
-	check_payload,
-	check_fw_cfg,
-	check_identity,
-	check_cpus,
-	check_memory,
-	check_numa,
-	check_ports,
-	check_tpm,
-	check_rng,
-	check_balloon,
-	check_pmem,
-	check_vsock,
-	check_fs,
-	check_generic_vhost_user,
-	check_ids,
-	check_nets,
+	check_payload,	check_fw_cfg,
+	check_identity, check_cpus,
+	check_memory,	check_numa,
+	check_ports,	check_tpm,
+	check_rng,	check_balloon,
+	check_pmem,	check_vsock,
+	check_fs,	check_generic_vhost_user,
+	check_ids,	check_nets,
 	check_disks,
 };
 

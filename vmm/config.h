@@ -329,11 +329,12 @@ struct platform_config {
  * struct fw_cfg_config - --fw-cfg-config
  * @disable: there is no fw_cfg
  * @e820: it has the memory map
+ * @kernel, @cmdline, @initramfs: it has those, if they are given
  * @items: as given; see fw_cfg_given_new(); NULL: none
  */
 struct fw_cfg_config {
 	unsigned disable;
-	bool e820;
+	bool e820, kernel, cmdline, initramfs;
 	char *items;
 };
 

@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
+#include "vmm/base/file.h"
 
 /* struct FWCfgFile of QEMU: big-endian size, key and 0, then the name. */
 enum { FILE_SIZE = 0, FILE_KEY = 4, FILE_NAME = 8, FILE_BYTES = 64 };
@@ -177,22 +177,14 @@ uint32_t fw_cfg_size(const struct fw_cfg_item *item)
 	return item ? item->content.size_bytes : 0;
 }
 
-static int read_file(const struct fw_cfg_content *c, uint32_t at, uint8_t *buf,
+static int read_file(const struct fw_cfg_content *c, uint32_t at, void *buf,
 		     uint32_t len)
 {
-	while (len) {
-		ssize_t n =
-			pread(c->fd, buf, len, (off_t)(c->offset_bytes + at));
+	int64_t got = file_read_at(c->fd, c->offset_bytes + at, buf, len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -ENODATA;
-		buf += n;
-		at += (uint32_t)n;
-		len -= (uint32_t)n;
-	}
-	return 0;
+	if (got < 0)
+		return (int)got;
+	return got == len ? 0 : -ENODATA;
 }
 
 int fw_cfg_read(const struct fw_cfg_item *item, uint32_t at, void *buf,

@@ -13,8 +13,8 @@
  *
  * Files are hostile: nothing in them is used but to refuse them early.
  *
- * Not implemented: fw_cfg, which AAVMF from 2026.08 on needs, and by which a
- * kernel goes through firmware.
+ * A kernel goes to UEFI by fw_cfg (arch/fw-cfg.c), which starts it as the EFI
+ * program that it is.
  */
 #include "arch/arm64/firmware.h"
 
@@ -182,13 +182,32 @@ static int write_dtb(struct guest_ram *ram, const struct platform *p,
 	return err;
 }
 
+/* Firmware starts EFI programs: Image and zboot are, Image.gz is not. */
+static int check_kernel(const struct arch_payload *load, struct diag *d)
+{
+	uint8_t head[2] = { 0 };
+
+	if (load->kernel_fd < 0 ||
+	    (file_read_at(load->kernel_fd, 0, head, sizeof(head)) ==
+		     sizeof(head) &&
+	     !memcmp(head, "MZ", 2)))
+		return 0;
+	return diag_fail(d, ENOEXEC,
+			 "--kernel %s: is not an EFI program, which firmware "
+			 "could start: give an Image that is not packed, or "
+			 "EFI zboot",
+			 load->kernel_name);
+}
+
 int arm64_firmware_load(struct arch_boot *boot, struct guest_ram *ram,
 			const struct platform *p,
 			const struct arch_payload *load, struct diag *d)
 {
 	struct firmware f = { 0 };
-	int err;
+	int err = check_kernel(load, d);
 
+	if (err)
+		return err;
 	if ((err = read_head(&f, load->firmware_fd, d)) ||
 	    (err = recognise(&f, platform_find(p, PLAT_FLASH), d)) ||
 	    (err = load_file(&f, p, load, d)) || (err = write_dtb(ram, p, d)))

@@ -135,8 +135,10 @@ int arm64_load(struct arch_boot *boot, struct guest_ram *ram,
 	       struct diag *d)
 {
 	struct boot_plan plan = { 0 };
-	int err = arch_fw_cfg_fill(p, load, d);
+	int err = check_cmdline(load->cmdline, d);
 
+	if (!err)
+		err = arch_fw_cfg_fill(p, load, 0, d);
 	if (err)
 		return err;
 	if (load->firmware_name && p->tables == TABLES_ACPI)
@@ -146,10 +148,8 @@ int arm64_load(struct arch_boot *boot, struct guest_ram *ram,
 				 "--firmware");
 	if (load->firmware_name)
 		return arm64_firmware_load(boot, ram, p, load, d);
-	err = check_cmdline(load->cmdline, d);
-	if (!err)
-		err = load_files(&plan, ram, &p->ram[0],
-				 arm64_acpi_range(p).size_bytes, load, d);
+	err = load_files(&plan, ram, &p->ram[0], arm64_acpi_range(p).size_bytes,
+			 load, d);
 	if (!err)
 		err = load_tables(&plan, ram, p, load->cmdline, d);
 	if (err)

@@ -116,6 +116,19 @@ static int keep_header(struct x86_kernel *k, const struct x86_image *img,
 	return 0;
 }
 
+/* 0 means 4, for kernels of the 20th century */
+static uint32_t setup_bytes(const struct x86_image *img)
+{
+	unsigned sectors = img->head[HDR_SETUP_SECTS];
+
+	return ((sectors ? sectors : 4) + 1) * 512;
+}
+
+uint32_t x86_bzimage_setup_bytes(const struct x86_image *img)
+{
+	return (uint32_t)MIN(setup_bytes(img), img->size_bytes);
+}
+
 /* Where the kernel proper is: in the file and in the guest. */
 struct payload {
 	uint64_t at, bytes;
@@ -125,11 +138,9 @@ struct payload {
 static int find_payload(struct payload *pl, const struct x86_image *img,
 			struct diag *d)
 {
-	unsigned sectors = img->head[HDR_SETUP_SECTS];
 	uint64_t end;
 
-	/* 0 means 4, for kernels of the 20th century */
-	pl->at = ((sectors ? sectors : 4) + 1) * UINT64_C(512);
+	pl->at = setup_bytes(img);
 	pl->bytes = get_le32(img->head + HDR_SYSSIZE) * UINT64_C(16);
 	pl->gpa = get_le64(img->head + HDR_PREF_ADDRESS);
 	pl->room = get_le32(img->head + HDR_INIT_SIZE);

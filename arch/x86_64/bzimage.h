@@ -8,6 +8,10 @@
 /** x86_bzimage_is - does the head of the file carry the setup signature? */
 bool x86_bzimage_is(const struct x86_image *img);
 
+/** x86_bzimage_setup_bytes - of a bzImage: its real-mode part, at most all of
+ * the file */
+uint32_t x86_bzimage_setup_bytes(const struct x86_image *img);
+
 /**
  * x86_bzimage_load - check a bzImage and copy its kernel to where it wants it
  * Return: 0 and @k; -ENOEXEC (32-bit, too old), -EINVAL, -E2BIG, -EIO.

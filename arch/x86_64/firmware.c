@@ -14,8 +14,10 @@
  * file NvVars. It resets by port 0xcf9, and for Linux by the keyboard
  * controller's port 0x64.
  *
- * Not implemented: OVMF for QEMU's PC, a kernel through firmware (fw_cfg),
- * variables in flash.
+ * It does not look for fw_cfg; other firmware may, and finds a kernel there
+ * (arch/fw-cfg.c).
+ *
+ * Not implemented: OVMF for QEMU's PC, variables in flash.
  */
 #include "arch/x86_64/firmware.h"
 

@@ -261,6 +261,37 @@ static int hand_off(struct arch_boot *boot, const struct x86_kernel *k,
 	return 0;
 }
 
+/* The part of a kernel that fw_cfg keeps apart, for boot loaders. */
+static int fill_fw_cfg(const struct platform *p,
+		       const struct arch_payload *load, struct diag *d)
+{
+	uint32_t setup_bytes = 0;
+	struct x86_image img;
+	int err = 0;
+
+	if (load->fw_cfg && load->kernel_fd >= 0)
+		err = x86_image_open(&img, load->kernel_fd, "--kernel",
+				     load->kernel_name, d);
+	else
+		img.head_bytes = 0;
+	if (err)
+		return err;
+	if (x86_bzimage_is(&img))
+		setup_bytes = x86_bzimage_setup_bytes(&img);
+	return arch_fw_cfg_fill(p, load, setup_bytes, d);
+}
+
+/* What the first program gets: firmware finds its kernel's in fw_cfg. */
+static int load_parts(struct x86_handoff *h, const struct x86_kernel *k,
+		      const struct guest_ram *ram,
+		      const struct arch_payload *load, struct diag *d)
+{
+	bool kernel = !load->firmware_name;
+	int err = load_cmdline(h, k, ram, kernel ? load->cmdline : "", d);
+
+	return !err && kernel ? load_initrd(h, k, ram, load, d) : err;
+}
+
 int x86_load(struct arch_boot *boot, struct guest_ram *ram,
 	     const struct platform *p, const struct arch_payload *load,
 	     struct diag *d)
@@ -269,10 +300,9 @@ int x86_load(struct arch_boot *boot, struct guest_ram *ram,
 	struct x86_kernel k = { .end = 0 };
 	int err;
 
-	if ((err = arch_fw_cfg_fill(p, load, d)) ||
+	if ((err = fill_fw_cfg(p, load, d)) ||
 	    (err = load_program(&k, ram, p, load, d)) ||
-	    (err = load_cmdline(&h, &k, ram, load->cmdline, d)) ||
-	    (err = load_initrd(&h, &k, ram, load, d)) ||
+	    (err = load_parts(&h, &k, ram, load, d)) ||
 	    (err = load_tables(&h, &k, ram, p, load->cmdline, d)) ||
 	    (err = put_bios_reset(p, ram, d)))
 		return err;

@@ -70,13 +70,16 @@ static void teardown(void)
 	memset(&p, 0, sizeof(p));
 }
 
+static int kernel_fd = -1;
+
 static int load_size(uint64_t size_bytes)
 {
 	int fd = memfd_create("firmware", MFD_CLOEXEC), err;
 	struct arch_payload load = { .firmware_fd = fd,
-				     .kernel_fd = -1,
+				     .kernel_fd = kernel_fd,
 				     .initramfs_fd = -1,
 				     .firmware_name = "FIRMWARE",
+				     .kernel_name = "KERNEL",
 				     .cmdline = "",
 				     .rom = &rom };
 	size_t len = MIN(size_bytes, sizeof(file));
@@ -97,6 +100,23 @@ static void expect_refusal(uint64_t size_bytes, int err, const char *says)
 	ck_assert_str_eq(d.text[1], "--firmware FIRMWARE");
 	ck_assert_uint_eq(boot.arg.v, 0);
 }
+
+/* Firmware starts EFI programs. */
+START_TEST(test_kernel)
+{
+	kernel_fd = memfd_create("kernel", MFD_CLOEXEC);
+	ck_assert_int_eq(write(kernel_fd, _i ? "MZ and more" : "\x1f\x8b", 2),
+			 2);
+	ck_assert_int_eq(load_size(sizeof(file)), _i ? 0 : -ENOEXEC);
+	if (!_i)
+		ck_assert_str_eq(d.text[0],
+				 "--kernel KERNEL: is not an EFI program, "
+				 "which firmware could start: give an Image "
+				 "that is not packed, or EFI zboot");
+	close(kernel_fd);
+	kernel_fd = -1;
+}
+END_TEST
 
 START_TEST(test_uboot)
 {
@@ -233,6 +253,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_uboot);
+	tcase_add_loop_test(tc, test_kernel, 0, 2);
 	tcase_add_test(tc, test_cuts);
 	tcase_add_test(tc, test_too_large);
 	tcase_add_test(tc, test_whole_rom);

@@ -189,14 +189,12 @@ static const struct {
 	{ "--cpus|boot=1", "--kernel or --firmware is missing: there is "
 			   "nothing to boot; see spandrel --help" },
 	{ "--kernel|k|--firmware|f",
-	  "--firmware and --kernel: give one of the two; firmware finds the "
-	  "kernel, its initramfs and command line on a --disk" },
+	  "--firmware and --kernel: firmware gets it by fw_cfg only: give "
+	  "--fw-cfg-config kernel=on, if this firmware looks there (AAVMF "
+	  "does, CLOUDHV.fd does not)" },
 	{ "--firmware|f|--initramfs|i",
-	  "--firmware and --initramfs: give one of the two; firmware finds "
-	  "the kernel, its initramfs and command line on a --disk" },
-	{ "--firmware|f|--cmdline|c",
-	  "--firmware and --cmdline: give one of the two; firmware finds the "
-	  "kernel, its initramfs and command line on a --disk" },
+	  "--firmware and --initramfs: are for a --kernel; without one, "
+	  "firmware finds all on a --disk" },
 	{ "device", "spandrel device : which device? blk|net|rng" },
 	{ "device|rgn|--socket|s", "spandrel device rgn: which device? "
 				   "blk|net|rng" },

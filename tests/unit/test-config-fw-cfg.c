@@ -140,11 +140,91 @@ START_TEST(who_has_it)
 	c.firmware_vars = vars;
 	ck_assert_ptr_nonnull(vm_config_fw_cfg(&c));
 	ck_assert(vm_config_fw_cfg(&c)->e820);
+	ck_assert(vm_config_fw_cfg(&c)->kernel);
+	ck_assert(vm_config_fw_cfg(&c)->cmdline);
+	ck_assert(vm_config_fw_cfg(&c)->initramfs);
 	c.fw_cfg = &f;
 	c.fw_cfg_count = 1;
 	ck_assert_ptr_null(vm_config_fw_cfg(&c));
 	f.disable = false;
 	ck_assert_ptr_eq(vm_config_fw_cfg(&c), &f);
+}
+END_TEST
+
+/* ---- --firmware with --kernel ---- */
+
+#define ONLY(option)                                                      \
+	"--firmware and --" option                                        \
+	": firmware gets it by fw_cfg only: give --fw-cfg-config " option \
+	"=on, if this firmware looks there (AAVMF does, CLOUDHV"          \
+	".fd does not)"
+#define FOR(option)                                          \
+	"--firmware and --" option                           \
+	": are for a --kernel; without one, firmware finds " \
+	"all on a --disk"
+
+static const struct {
+	bool kernel, cmdline, initramfs, vars;
+	const char *config, *sentence; /* NULL: none; accepted */
+} boots[] = {
+	{ .vars = true },
+	{ .kernel = true, .vars = true },
+	{ .kernel = true, .cmdline = true, .initramfs = true, .vars = true },
+	{ .kernel = true, .config = "e820=on" },
+	{ .kernel = true, .config = "cmdline=off,initramfs=off" },
+	{ .kernel = true, .sentence = ONLY("kernel") },
+	{ .kernel = true,
+	  .vars = true,
+	  .config = "disable",
+	  .sentence = ONLY("kernel") },
+	{ .kernel = true,
+	  .vars = true,
+	  .config = "kernel=off",
+	  .sentence = ONLY("kernel") },
+	{ .kernel = true,
+	  .cmdline = true,
+	  .config = "cmdline=off",
+	  .sentence = ONLY("cmdline") },
+	{ .kernel = true,
+	  .initramfs = true,
+	  .config = "initramfs=off",
+	  .sentence = ONLY("initramfs") },
+	{ .cmdline = true, .vars = true, .sentence = FOR("cmdline") },
+	{ .initramfs = true, .vars = true, .sentence = FOR("initramfs") },
+};
+
+static void give(struct vm_config *c, const char *name, const char *value)
+{
+	const struct schema_option *o =
+		schema_find(&vm_config_schema, name, strlen(name));
+
+	ck_assert_int_eq(schema_parse(o, value, c, NULL), 0);
+}
+
+START_TEST(firmware_and_kernel)
+{
+	struct diag d = DIAG_INIT;
+	struct vm_config c;
+	int err;
+
+	ck_assert_int_eq(vm_config_init(&c, "arm64", &d), 0);
+	give(&c, "firmware", "f");
+	if (boots[_i].vars)
+		give(&c, "firmware-vars", "v");
+	if (boots[_i].kernel)
+		give(&c, "kernel", "k");
+	if (boots[_i].cmdline)
+		give(&c, "cmdline", "c");
+	if (boots[_i].initramfs)
+		give(&c, "initramfs", "i");
+	if (boots[_i].config)
+		give(&c, "fw-cfg-config", boots[_i].config);
+	ck_assert_int_eq(vm_config_complete(&c, &d), 0);
+	err = vm_config_check(&c, "arm64", &d);
+	ck_assert_int_eq(err, boots[_i].sentence ? -EINVAL : 0);
+	if (err)
+		ck_assert_str_eq(d.text[0], boots[_i].sentence);
+	vm_config_release(&c);
 }
 END_TEST
 
@@ -157,6 +237,7 @@ int main(void)
 	tcase_add_test(t, items);
 	tcase_add_test(t, too_many_items);
 	tcase_add_test(t, who_has_it);
+	tcase_add_loop_test(t, firmware_and_kernel, 0, (int)ARRAY_SIZE(boots));
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

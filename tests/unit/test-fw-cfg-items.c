@@ -21,6 +21,7 @@ static struct fw_cfg_config config;
 static struct fw_cfg_given given;
 static struct arch_payload load;
 static struct platform p;
+static uint32_t setup_bytes;
 static struct diag d;
 
 static void make(const char *sample)
@@ -33,7 +34,10 @@ static void setup(void)
 {
 	d = DIAG_INIT;
 	items = fw_cfg_new();
-	config = (struct fw_cfg_config){ .e820 = true };
+	setup_bytes = 0;
+	config = (struct fw_cfg_config){
+		.e820 = true, .kernel = true, .cmdline = true, .initramfs = true
+	};
 	given = (struct fw_cfg_given){ .count = 0 };
 	load = (struct arch_payload){ .kernel_fd = -1,
 				      .initramfs_fd = -1,
@@ -52,7 +56,8 @@ static void teardown(void)
 
 static void fill(void)
 {
-	ck_assert_msg(!arch_fw_cfg_fill(&p, &load, &d), "%s", d.text[0]);
+	ck_assert_msg(!arch_fw_cfg_fill(&p, &load, setup_bytes, &d), "%s",
+		      d.text[0]);
 }
 
 /* All of an item, malloc'ed. */
@@ -185,10 +190,101 @@ START_TEST(an_item_that_is_too_large)
 	given.count = 1;
 	given.item[0] = (struct fw_cfg_given_item){ "opt/big", "F", NULL, fd };
 	ck_assert_int_eq(ftruncate(fd, (off_t)GIB(4)), 0);
-	ck_assert_int_eq(arch_fw_cfg_fill(&p, &load, &d), -E2BIG);
+	ck_assert_int_eq(arch_fw_cfg_fill(&p, &load, setup_bytes, &d), -E2BIG);
 	ck_assert_str_eq(d.text[0], "has 4294967296 bytes, must be below 4G");
 	ck_assert_str_eq(d.text[1], "--fw-cfg-config items=[name=opt/big]");
 	close(fd);
+}
+END_TEST
+
+/* ---- a kernel ---- */
+
+static void expect(uint16_t size_key, uint16_t key, const char *want,
+		   uint32_t want_bytes)
+{
+	uint32_t size;
+	uint8_t *data = item(key, &size);
+
+	ck_assert_uint_eq(number(size_key, 4), want_bytes);
+	ck_assert_uint_eq(size, want_bytes);
+	ck_assert_mem_eq(data, want, want_bytes);
+	free(data);
+}
+
+static bool there(uint16_t key)
+{
+	return fw_cfg_size(fw_cfg_find(items, key));
+}
+
+static void give_kernel(void)
+{
+	load.kernel_fd = temp_file("setupkernel");
+	load.initramfs_fd = temp_file("initramfs");
+	load.kernel_name = "KERNEL";
+	load.initramfs_name = "INITRAMFS";
+	load.cmdline = "console=x";
+}
+
+static void close_kernel(void)
+{
+	close(load.kernel_fd);
+	close(load.initramfs_fd);
+}
+
+START_TEST(a_kernel)
+{
+	give_kernel();
+	fill();
+	expect(FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL, "setupkernel", 11);
+	expect(FW_CFG_SETUP_SIZE, FW_CFG_SETUP, "", 0);
+	expect(FW_CFG_INITRD_SIZE, FW_CFG_INITRD, "initramfs", 9);
+	expect(FW_CFG_CMDLINE_SIZE, FW_CFG_CMDLINE, "console=x\0", 10);
+	close_kernel();
+}
+END_TEST
+
+START_TEST(a_kernel_in_two_parts)
+{
+	give_kernel();
+	setup_bytes = 5;
+	fill();
+	expect(FW_CFG_SETUP_SIZE, FW_CFG_SETUP, "setup", 5);
+	expect(FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL, "kernel", 6);
+	close_kernel();
+}
+END_TEST
+
+START_TEST(parts_that_are_switched_off)
+{
+	give_kernel();
+	config.cmdline = config.initramfs = false;
+	fill();
+	ck_assert(there(FW_CFG_KERNEL));
+	ck_assert(!there(FW_CFG_CMDLINE) && !there(FW_CFG_CMDLINE_SIZE));
+	ck_assert(!there(FW_CFG_INITRD) && !there(FW_CFG_INITRD_SIZE));
+	fw_cfg_clear(items);
+	config = (struct fw_cfg_config){ .cmdline = true, .initramfs = true };
+	fill();
+	ck_assert(!there(FW_CFG_KERNEL) && !there(FW_CFG_KERNEL_SIZE));
+	ck_assert(there(FW_CFG_CMDLINE) && there(FW_CFG_INITRD));
+	close_kernel();
+}
+END_TEST
+
+START_TEST(no_kernel)
+{
+	fill();
+	ck_assert(!there(FW_CFG_KERNEL_SIZE) && !there(FW_CFG_CMDLINE_SIZE));
+}
+END_TEST
+
+START_TEST(a_kernel_that_is_too_large)
+{
+	give_kernel();
+	ck_assert_int_eq(ftruncate(load.kernel_fd, (off_t)GIB(4)), 0);
+	ck_assert_int_eq(arch_fw_cfg_fill(&p, &load, 0, &d), -E2BIG);
+	ck_assert_str_eq(d.text[1], "--kernel KERNEL");
+	close_kernel();
 }
 END_TEST
 
@@ -241,6 +337,11 @@ int main(void)
 	tcase_add_test(t, no_memory_map);
 	tcase_add_test(t, items_of_the_user);
 	tcase_add_test(t, an_item_that_is_too_large);
+	tcase_add_test(t, a_kernel);
+	tcase_add_test(t, a_kernel_in_two_parts);
+	tcase_add_test(t, parts_that_are_switched_off);
+	tcase_add_test(t, no_kernel);
+	tcase_add_test(t, a_kernel_that_is_too_large);
 	tcase_add_test(t, where_it_is);
 	tcase_add_test(t, none);
 	suite_add_tcase(s, t);

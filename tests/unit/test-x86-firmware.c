@@ -8,6 +8,7 @@
 
 #include "arch/x86_64/boot.h"
 #include "arch/x86_64/layout.h"
+#include "vmm/fw-cfg.h"
 
 #include "tests/unit/suite.h"
 #include "tests/unit/x86-kernels.h"
@@ -131,6 +132,46 @@ START_TEST(test_needs_pci)
 }
 END_TEST
 
+/* Firmware finds the kernel in fw_cfg, and nowhere else. */
+START_TEST(test_kernel)
+{
+	struct fw_cfg_config config = { .kernel = true,
+					.cmdline = true,
+					.initramfs = true };
+	uint8_t kernel[BZ_BYTES], seen[BZ_BYTES];
+	struct arch_payload both = { .firmware_name = "FIRMWARE",
+				     .kernel_name = "KERNEL",
+				     .initramfs_name = "INITRAMFS",
+				     .cmdline = "console=x",
+				     .fw_cfg_config = &config,
+				     .fw_cfg = fw_cfg_new() };
+	const struct fw_cfg_item *setup_part, *kernel_part;
+	const uint8_t *si;
+
+	make_bzimage(kernel);
+	both.firmware_fd = make_file(file, file_bytes);
+	both.kernel_fd = make_file(kernel, sizeof(kernel));
+	both.initramfs_fd = make_file(file, 100);
+	ck_assert_int_eq(arch_x86_64.load(&boot, &m.ram, &m.p, &both, &d), 0);
+	setup_part = fw_cfg_find(both.fw_cfg, FW_CFG_SETUP);
+	kernel_part = fw_cfg_find(both.fw_cfg, FW_CFG_KERNEL);
+	ck_assert_uint_eq(fw_cfg_size(setup_part), BZ_PAYLOAD_AT);
+	ck_assert_uint_eq(fw_cfg_size(kernel_part), BZ_PAYLOAD_BYTES);
+	ck_assert_int_eq(fw_cfg_read(setup_part, 0, seen, BZ_PAYLOAD_AT), 0);
+	ck_assert_int_eq(fw_cfg_read(kernel_part, 0, seen + BZ_PAYLOAD_AT,
+				     BZ_PAYLOAD_BYTES),
+			 0);
+	ck_assert_mem_eq(seen, kernel, sizeof(kernel));
+	si = at(boot.arg.v, 4096);
+	ck_assert_uint_eq(get_le32(si + 12), 0); /* no initramfs */
+	ck_assert_str_eq((const char *)at(get_le64(si + 24), 1), "");
+	close(both.firmware_fd);
+	close(both.kernel_fd);
+	close(both.initramfs_fd);
+	fw_cfg_free(both.fw_cfg);
+}
+END_TEST
+
 /* vmlinux says so in its notes, before or behind the entry. */
 START_TEST(test_vmlinux)
 {
@@ -212,6 +253,7 @@ int main(void)
 	tcase_add_loop_test(t, test_too_big, 0, 2);
 	tcase_add_test(t, test_other_machine);
 	tcase_add_test(t, test_needs_pci);
+	tcase_add_test(t, test_kernel);
 	tcase_add_loop_test(t, test_vmlinux, 0, 2);
 	tcase_add_test(t, test_bzimage);
 	tcase_add_loop_test(t, test_others, 0, ARRAY_SIZE(others));
