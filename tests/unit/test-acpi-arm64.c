@@ -14,6 +14,7 @@
 #include "arch/arm64/tables.h"
 #include "vmm/base/bytes.h"
 
+#include "tests/unit/acpiexec.h"
 #include "tests/unit/numa-check.h"
 #include "tests/unit/platforms.h"
 #include "tests/unit/suite.h"
@@ -24,18 +25,23 @@ struct machine {
 	struct arch_tables t;
 };
 
-static void machine_make(struct machine *m, const struct sample *s)
+/* Of m->p */
+static void machine_build(struct machine *m)
 {
 	struct diag d = DIAG_INIT;
 	char why[512];
 	int err;
 
-	sample_make(&m->p, s);
 	m->p.tables = TABLES_ACPI;
 	m->t = (struct arch_tables){ .count = 0 };
 	err = arm64_tables(&m->t, &m->p, NULL, GPA(0), 0, &d);
-	ck_assert_msg(!err, "%s: %s", s->name,
-		      diag_format(&d, why, sizeof(why)));
+	ck_assert_msg(!err, "%s", diag_format(&d, why, sizeof(why)));
+}
+
+static void machine_make(struct machine *m, const struct sample *s)
+{
+	sample_make(&m->p, s);
+	machine_build(m);
 }
 
 static void machine_free(struct machine *m)
@@ -209,6 +215,70 @@ START_TEST(test_iasl)
 }
 END_TEST
 
+/* ---- acpiexec ---- */
+
+static void write_dsdt(struct tool *tool, const struct machine *m)
+{
+	const struct arch_table *t = by_name(m, "dsdt.aml");
+
+	tool_write(tool, "t.aml", t->data, t->size_bytes);
+}
+
+START_TEST(test_all_evaluate)
+{
+	const struct sample *sample = sample_nth(true, _i);
+	struct machine m;
+	struct tool tool;
+
+	machine_make(&m, sample);
+	tool_open(&tool);
+	write_dsdt(&tool, &m);
+	ck_assert_uint_eq(!acpiexec_all(&tool), sample->bare);
+	tool_close(&tool);
+	machine_free(&m);
+}
+END_TEST
+
+/* SPI n is interrupt 32 + n: 10 the power key, 8 and 9 the identities. */
+START_TEST(test_events)
+{
+	static const char *const notices[] = {
+		"Device Notify on [PWRB]",
+		"Device Notify on [VGEN]",
+		"Device Notify on [VCLK]",
+		"Value 0x80 (Status Change)",
+	};
+	static const char *const says[] = {
+		"Dword00 : 0000002A",
+		"Dword00 : 00000028",
+		"Dword00 : 00000029",
+	};
+	struct machine m;
+	struct tool tool;
+	const char *at;
+
+	sample_make(&m.p, sample_named("arm-ids"));
+	sample_dev(&m.p, (struct plat_dev){ PLAT_GED, "ged", NULL, "ACPI0013",
+					    .irq = { { 10, false } } })
+		->range_count = 0;
+	machine_build(&m);
+	tool_open(&tool);
+	write_dsdt(&tool, &m);
+	acpiexec(&tool,
+		 "evaluate \\_SB.GED._EVT 0x2A; evaluate \\_SB.VGED._EVT 0x28;"
+		 "evaluate \\_SB.CGED._EVT 0x29; resources \\_SB.GED;"
+		 "resources \\_SB.VGED; resources \\_SB.CGED",
+		 notices, ARRAY_SIZE(notices));
+	at = tool.said;
+	for (unsigned i = 0; i < ARRAY_SIZE(says); i++) {
+		at = strstr(at, says[i]);
+		ck_assert_msg(at != NULL, "no %s", says[i]);
+	}
+	tool_close(&tool);
+	machine_free(&m);
+}
+END_TEST
+
 /* ---- contents ---- */
 
 START_TEST(test_fadt)
@@ -371,6 +441,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_found_by_kernel, 0, n);
 	tcase_add_loop_test(t, test_stub_tree, 0, n);
 	tcase_add_loop_test(t, test_iasl, 0, n);
+	tcase_add_loop_test(t, test_all_evaluate, 0, n);
+	tcase_add_test(t, test_events);
 	tcase_add_loop_test(t, test_fadt, 0, n);
 	tcase_add_loop_test(t, test_madt, 0, n);
 	tcase_add_loop_test(t, test_pptt, 0, n);

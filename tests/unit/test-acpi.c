@@ -17,6 +17,7 @@
 #include "firmware/aml.h"
 #include "firmware/dsdt.h"
 #include "firmware/fdt.h"
+#include "tests/unit/acpiexec.h"
 #include "tests/unit/numa-check.h"
 #include "tests/unit/platforms.h"
 #include "tests/unit/suite.h"
@@ -287,26 +288,21 @@ END_TEST
 
 /* ---- acpiexec: what methods do ---- */
 
-/*
- * Run acpiexec on the DSDT until it has said all @count of @notices. These come
- * from a thread of its own: on a busy host anywhere among the other output, in
- * pieces, or not at all if the program ends before.
- */
-static void acpiexec(struct tool *t, const char *commands,
-		     const char *const *notices, unsigned count)
+START_TEST(test_all_evaluate)
 {
-	unsigned tries = 50, said;
+	const struct sample *sample = sample_nth(false, _i);
+	struct machine m;
+	struct tool tool;
 
-	do {
-		ck_assert_int_eq(
-			tool_run(t, "acpiexec -b '%s' t.aml", commands), 0);
-		said = 0;
-		for (unsigned i = 0; i < count; i++)
-			said += strstr(t->said, notices[i]) != NULL;
-	} while (said < count && --tries);
-	ck_assert_msg(said == count, "a notice is missing in %s", t->said);
-	ck_assert_ptr_null(strstr(t->said, "ACPI Error"));
+	machine_make(&m, sample);
+	tool_open(&tool);
+	tool_write(&tool, "t.aml", need(&m, "DSDT"),
+		   table_by_sig(&m.t, "DSDT")->size_bytes);
+	ck_assert_uint_eq(!acpiexec_all(&tool), sample->bare);
+	tool_close(&tool);
+	machine_free(&m);
 }
+END_TEST
 
 #define OSC_UUID "(5B 4D DB 33 F7 1F 1C 40 96 57 74 41 C0 3D D7 66)"
 #define DSM_UUID "(D0 37 C9 E5 53 35 7A 4D 91 17 EA 4D 19 C3 43 4D)"
@@ -974,6 +970,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_checker_sees_damage);
 	tcase_add_loop_test(t, test_iasl, 0, n);
 	tcase_add_loop_test(t, test_iasl_sees_damage, 0, ARRAY_SIZE(damages));
+	tcase_add_loop_test(t, test_all_evaluate, 0, n);
 	tcase_add_test(t, test_methods);
 	tcase_add_test(t, test_event_devices);
 	tcase_add_test(t, test_windows);
