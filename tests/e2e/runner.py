@@ -127,6 +127,11 @@ class Case:
                 self.memory if "=" in self.memory else f"size={self.memory}",
                 "--serial", "tty", "--console", self.console, *self.extra]
 
+    def before(self, tty):
+        """Shell that runs before it; TTY is the guest's console."""
+        del tty
+        return self.prepare
+
     def script(self, tty):
         verb = "run"
         if self.watch:
@@ -136,7 +141,7 @@ class Case:
             verb = "along"
         elif self.typed:
             verb = "keyboard"
-        lines = [f"echo '@@CASE {self.name}'", self.prepare,
+        lines = [f"echo '@@CASE {self.name}'", self.before(tty),
                  f"limit={self.limit} vmm={self.vmm}"]
         if self.during:
             lines += ["during() {", self.during, "}"]
