@@ -44,13 +44,23 @@ static int pin(const struct iothread *t, const struct u32_list *cpus,
 		   : 0;
 }
 
+void iothread_mask(sigset_t *old)
+{
+	static const int own[] = { SIGBUS, SIGSEGV, SIGILL, SIGFPE };
+	sigset_t others;
+
+	sigfillset(&others);
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		sigdelset(&others, own[i]);
+	pthread_sigmask(SIG_BLOCK, &others, old);
+}
+
 static int start(struct iothread *t, struct diag *d)
 {
-	sigset_t all, old;
+	sigset_t old;
 	int err;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
+	iothread_mask(&old);
 	err = pthread_create(&t->thread, NULL, run, t);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)

@@ -4,17 +4,25 @@
  *
  * For devices whose queues are served beside the main thread. Named as Cloud
  * Hypervisor names its own ("_disk0_q0", "_net0_qp0"), which libvirt reads to
- * find and pin them. All signals are blocked in them: they go to the main
- * thread.
+ * find and pin them. Signals are blocked in them: they go to the main thread.
  */
 #ifndef VMM_IOTHREAD_H
 #define VMM_IOTHREAD_H
+
+#include <signal.h>
 
 #include "vmm/base/diag.h"
 #include "vmm/config.h"
 #include "vmm/event.h"
 
 struct iothread;
+
+/**
+ * iothread_mask - block all signals in this thread, but those that it causes
+ *	itself: when these are blocked no handler runs (file-map.h)
+ * @old: receives the mask before; a thread inherits its creator's
+ */
+void iothread_mask(sigset_t *old);
 
 /**
  * iothread_new - start a thread

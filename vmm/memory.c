@@ -96,7 +96,10 @@ static uint64_t huge_page(const struct ram_options *opt)
 /* Shared memory of its own, or the file that the piece is a part of. */
 static int open_shared(const struct ram_backing *b)
 {
-	unsigned flags = MFD_CLOEXEC;
+	/* Those who get it shall neither cut it short nor forbid ram_clear().
+	 */
+	static const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	int fd;
 
 	if (b->fd >= 0) {
@@ -108,7 +111,8 @@ static int open_shared(const struct ram_backing *b)
 	fd = memfd_create("spandrel-ram", flags);
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)b->size_bytes) < 0) {
+	if (ftruncate(fd, (off_t)b->size_bytes) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, seals) < 0) {
 		int err = -errno;
 
 		close(fd);
@@ -137,13 +141,14 @@ static int back_shared(uint8_t *at, const struct ram_backing *b, int *out)
 
 static int back_private(uint8_t *at, const struct ram_backing *b)
 {
-	int flags = MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED;
+	int flags = MAP_PRIVATE | MAP_FIXED;
 
 	if (b->fd < 0)
 		flags |= MAP_ANONYMOUS;
-	if (b->opt.hugepages)
-		flags |= MAP_HUGETLB |
-			 (int)(huge_flags(&b->opt) << MAP_HUGE_SHIFT);
+	/* Huge pages are reserved: one that is missing later is a SIGBUS. */
+	flags |= b->opt.hugepages ? MAP_HUGETLB | (int)(huge_flags(&b->opt)
+							<< MAP_HUGE_SHIFT)
+				  : MAP_NORESERVE;
 	if (mmap(at, b->size_bytes, PROT_READ | PROT_WRITE, flags, b->fd,
 		 (off_t)b->fd_offset_bytes) == MAP_FAILED)
 		return -errno;
@@ -185,6 +190,27 @@ static int blame(const struct ram_backing *b, int err, struct diag *d)
 	return b->who ? diag_fail(d, -err, "%s", b->who) : err;
 }
 
+/* A huge page for hugetlbfs. */
+static uint64_t page_of(int fd)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct statfs fs;
+
+	if (!fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC &&
+	    is_pow2((uint64_t)fs.f_bsize))
+		page = MAX(page, (uint64_t)fs.f_bsize);
+	return page;
+}
+
+static int watch_piece(uint8_t *at, const struct ram_backing *b,
+		       struct ram_piece *piece, struct diag *d)
+{
+	int err = file_map_new(&piece->watch, at, b->size_bytes, page_of(b->fd),
+			       b->fd, b->fd_offset_bytes, d);
+
+	return err ? blame(b, err, d) : 0;
+}
+
 /* On failure @piece has a descriptor only if that is still to be closed. */
 static int back(uint8_t *at, const struct ram_backing *b,
 		struct ram_piece *piece, struct diag *d)
@@ -203,7 +229,7 @@ static int back(uint8_t *at, const struct ram_backing *b,
 		err = advise(at, b);
 	}
 	if (!err)
-		return 0;
+		return b->fd < 0 ? 0 : watch_piece(at, b, piece, d);
 	diag_errno(d, -err, "cannot allocate %llu MiB of %s%s",
 		   (unsigned long long)(b->size_bytes >> 20),
 		   b->opt.shared ? "shared " : "",
@@ -248,6 +274,8 @@ static void pieces_release(struct ram_region *r)
 
 static void region_release(struct ram_region *r)
 {
+	for (unsigned i = 0; i < r->piece_count; i++)
+		file_map_free(r->piece[i].watch);
 	unreserve(r->mapped, r->mapped_bytes);
 	pieces_release(r);
 }
@@ -270,7 +298,9 @@ static bool region_init_one(struct ram_region *r, gpa_t gpa, uint64_t size,
 	if (!region_init(r, gpa, 1))
 		return false;
 	r->size_bytes = size;
-	r->piece[0] = (struct ram_piece){ 0, size, fd, offset };
+	r->piece[0] = (struct ram_piece){ .size_bytes = size,
+					  .fd = fd,
+					  .fd_offset_bytes = offset };
 	return true;
 }
 
@@ -392,10 +422,9 @@ static unsigned place_of(const struct guest_ram *ram, gpa_t gpa, uint64_t size)
  */
 static int mapping_unit(int fd, uint64_t end, uint64_t *unit, struct diag *d)
 {
-	struct statfs fs;
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+	if (fstat(fd, &st) < 0)
 		return diag_errno(d, errno, "cannot look at shared memory");
 	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < end)
 		return diag_fail(d, EINVAL,
@@ -406,10 +435,20 @@ static int mapping_unit(int fd, uint64_t end, uint64_t *unit, struct diag *d)
 	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
 		return diag_fail(d, EINVAL,
 				 "shared memory is neither file nor device");
-	*unit = (uint64_t)sysconf(_SC_PAGESIZE);
-	if (fs.f_type == HUGETLBFS_MAGIC && is_pow2((uint64_t)fs.f_bsize))
-		*unit = MAX(*unit, (uint64_t)fs.f_bsize);
+	*unit = page_of(fd);
 	return 0;
+}
+
+/* The only piece of @r, which is mapped from @offset of @fd on. */
+static int watch_all(struct ram_region *r, uint64_t unit, int fd,
+		     uint64_t offset, struct diag *d)
+{
+	int err = file_map_new(&r->piece->watch, r->mapped, r->mapped_bytes,
+			       unit, fd, offset, d);
+
+	if (err)
+		unreserve(r->mapped, r->mapped_bytes);
+	return err;
 }
 
 static int map_file(struct ram_region *r, uint64_t unit, struct diag *d)
@@ -434,7 +473,7 @@ static int map_file(struct ram_region *r, uint64_t unit, struct diag *d)
 	}
 	madvise(r->mapped, r->mapped_bytes, MADV_DONTDUMP);
 	r->host = r->mapped + head;
-	return 0;
+	return watch_all(r, unit, piece->fd, first, d);
 }
 
 int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
@@ -501,13 +540,18 @@ int ram_add_pmem(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 		return diag_errno(d, err, "cannot map it");
 	}
 	madvise(host, size_bytes, MADV_DONTDUMP);
+	r.host = r.mapped = host;
+	r.mapped_bytes = size_bytes;
+	r.pmem = true;
+	err = watch_all(&r, (uint64_t)sysconf(_SC_PAGESIZE), fd, 0, d);
+	if (err) {
+		free(r.piece);
+		return err;
+	}
 	/* The mapping keeps the file open, and its locks with it; others may
 	 * map the file only if it is what the guest sees. */
 	if (private)
 		close(fd);
-	r.host = r.mapped = host;
-	r.mapped_bytes = size_bytes;
-	r.pmem = true;
 	ram->region[ram->region_count++] = r;
 	return 0;
 }
@@ -526,6 +570,11 @@ void ram_release(struct guest_ram *ram)
 	ram_init(ram);
 }
 
+static bool piece_lost(const struct ram_piece *p)
+{
+	return p->watch && file_map_lost(p->watch);
+}
+
 /*
  * MADV_REMOVE empties shared memory, MADV_DONTNEED private memory; each
  * refuses or ignores the other kind, so one of them does it and the check is
@@ -537,8 +586,10 @@ static int clear_region(const struct ram_region *r)
 		uint8_t *at = r->host + r->piece[i].offset_bytes;
 		uint64_t size = r->piece[i].size_bytes;
 
-		if (madvise(at, size, MADV_REMOVE) < 0 &&
-		    madvise(at, size, MADV_DONTNEED) < 0)
+		if (piece_lost(&r->piece[i]))
+			memset(at, 0, size); /* a part is not the file's */
+		else if (madvise(at, size, MADV_REMOVE) < 0 &&
+			 madvise(at, size, MADV_DONTNEED) < 0)
 			return -errno;
 	}
 	return 0;
@@ -574,6 +625,16 @@ static const struct ram_region *find(const struct guest_ram *ram, gpa_t gpa,
 			return r;
 	}
 	return NULL;
+}
+
+bool ram_lost(const struct guest_ram *ram, gpa_t gpa)
+{
+	const struct ram_region *r = find(ram, gpa, 1);
+
+	for (unsigned i = 0; r && i < r->piece_count; i++)
+		if (piece_lost(&r->piece[i]))
+			return true;
+	return false;
 }
 
 /* Of a memfd, MADV_DONTNEED would only drop our own mapping. */

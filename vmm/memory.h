@@ -26,6 +26,7 @@
 
 #include "vmm/base/diag.h"
 #include "vmm/base/types.h"
+#include "vmm/file-map.h"
 
 #define RAM_REGIONS_MAX 32
 
@@ -34,11 +35,13 @@
  * @offset_bytes: where it begins in its region; @size_bytes: of it
  * @fd: shared memory that it is a part of, from @fd_offset_bytes on; -1 for
  *	private memory
+ * @watch: of the mapping of somebody else's file; NULL: it cannot shrink
  */
 struct ram_piece {
 	uint64_t offset_bytes, size_bytes;
 	int fd;
 	uint64_t fd_offset_bytes;
+	struct file_map *watch;
 };
 
 /**
@@ -136,9 +139,8 @@ int ram_add_pieces(struct guest_ram *ram, gpa_t gpa,
  * @offset_bytes: where the range begins in it; any number
  * @d: receives the reason
  *
- * A file that ends before the range does is refused, since touching what it
- * lacks would kill this process (SIGBUS); where the file allows it, it is
- * sealed against shrinking later.
+ * A file that ends before the range does is refused; where the file allows it,
+ * it is sealed against shrinking later, and else watched (file-map.h).
  *
  * Return: 0, -EINVAL (empty, wraps, overlaps, file too short), -ENOSPC (too
  * many regions), or -errno of mmap(2).
@@ -152,13 +154,17 @@ int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
  *	region. Locks on it last as long
  * @private: keep what the guest writes in memory and off the file
  *
- * A file that is cut short while it is mapped kills the machine at the next
- * access behind its end.
+ * A file that is cut short while it is mapped loses what was behind its new
+ * end, see ram_lost() and file-map.h.
  *
  * Return: like ram_add(), or the errno of mmap(2).
  */
 int ram_add_pmem(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 		 bool private, struct diag *d);
+
+/** ram_lost - does a file no longer hold all of the region that @gpa is in?
+ * Any thread */
+bool ram_lost(const struct guest_ram *ram, gpa_t gpa);
 
 /** ram_remove - unmap one region: the @index-th; those behind it move up.
  * Nothing may use guest RAM meanwhile */

@@ -3,7 +3,8 @@
  * DOC: raw mode and the signals around it, see terminal.h
  *
  * Handlers use only async-signal-safe calls: tcsetattr(), tcgetpgrp(),
- * getpgrp(), sigaction(), raise(), write().
+ * getpgrp(), sigaction(), raise(), write(). A SIGBUS that file-map.h can repair
+ * is not fatal.
  */
 #include "vmm/terminal.h"
 
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "vmm/base/types.h"
+#include "vmm/file-map.h"
 
 /*
  * SIG_YIELDS: only if the program has no handler of its own.
@@ -113,6 +115,9 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 		      number != SIGQUIT && number != SIGTERM;
 
 	(void)context;
+	if (number == SIGBUS && info->si_code == BUS_ADRERR &&
+	    file_map_fault(info->si_addr))
+		return;
 	terminal_restore();
 	sigaction(number, action_before(number), NULL);
 	if (!chains || info->si_code <= 0)

@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include "vmm/iothread.h"
+
 #include "devices/block/qcow2-impl.h"
 
 #define COMMIT_AFTER_MS 1000
@@ -103,11 +105,10 @@ static void *worker(void *opaque)
 static int start_worker(struct qcow2 *q)
 {
 	struct qcow2_workers *w = &q->workers;
-	sigset_t all, old;
+	sigset_t old;
 	int err;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	iothread_mask(&old);
 	err = pthread_create(&w->thread[w->count], NULL, worker, q);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)

@@ -58,7 +58,7 @@ int inflight_new(struct vu_inflight *desc, unsigned queues_max, struct diag *d)
 	return fd;
 }
 
-/* What is said of it must be there: touching more would kill us (SIGBUS). */
+/* What is said of it must be there. */
 static int check_file(const struct vu_inflight *desc, int fd, size_t bytes,
 		      struct diag *d)
 {
@@ -86,7 +86,8 @@ int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
 		 unsigned queues_max, struct diag *d)
 {
 	int err = check(desc, queues_max, d);
-	size_t bytes;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes;
+	struct file_map *watch;
 	void *at;
 
 	if (err)
@@ -100,9 +101,16 @@ int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
 		  (off_t)desc->mmap_offset_bytes);
 	if (at == MAP_FAILED)
 		return diag_errno(d, errno, "cannot map shared memory");
+	err = file_map_new(&watch, at, align_up(bytes, page), page, fd,
+			   desc->mmap_offset_bytes, d);
+	if (err) {
+		munmap(at, bytes);
+		return err;
+	}
 	inflight_release(fl);
 	*fl = (struct inflight){ .map = at,
 				 .map_bytes = bytes,
+				 .watch = watch,
 				 .queue_count = desc->queue_count,
 				 .queue_size = desc->queue_size };
 	return 0;
@@ -110,6 +118,7 @@ int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
 
 void inflight_release(struct inflight *fl)
 {
+	file_map_free(fl->watch);
 	if (fl->map)
 		munmap(fl->map, fl->map_bytes);
 	memset(fl, 0, sizeof(*fl));

@@ -15,12 +15,16 @@
 #ifndef DEVICES_VHOST_INFLIGHT_H
 #define DEVICES_VHOST_INFLIGHT_H
 
+#include "vmm/file-map.h"
+
 #include "devices/vhost/vhost-user-msg.h"
 
-/** struct inflight - the mapped memory; @map NULL: none */
+/** struct inflight - the mapped memory; @map NULL: none; @watch: it may be cut
+ * short */
 struct inflight {
 	uint8_t *map;
 	size_t map_bytes;
+	struct file_map *watch;
 	unsigned queue_count;
 	uint16_t queue_size;
 };

@@ -7,6 +7,10 @@
  * msync(2) of all of it, on a thread of its own, so that a slow disk stops
  * nobody but its driver. Requests come back in their order.
  *
+ * What the file loses while the guest runs is memory without a file from the
+ * first access on (vmm/file-map.h); then flushes fail. An access that the
+ * hypervisor emulates arrives on the bus instead, and we make it.
+ *
  * Not implemented: shared memory regions (VIRTIO_PMEM_F_SHMEM_REGION).
  *
  * Threads: the queue on "<id>_q0", under the queue's lock.
@@ -18,6 +22,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/bus.h"
 #include "vmm/iothread.h"
 
 #include "devices/virtio/devices.h"
@@ -34,7 +39,7 @@ enum { PMEM_OK = 0, PMEM_EIO = 1 };
 
 /**
  * struct pmem - see the DOC block
- * @range: where the guest has it
+ * @range: where the guest has it; @bus: there, for what comes as MMIO
  * @thread: serves the queue
  * @failed: flushes that failed, see log_guest()
  * @unknown: requests that are no flushes, likewise
@@ -42,6 +47,7 @@ enum { PMEM_OK = 0, PMEM_EIO = 1 };
 struct pmem {
 	struct virtio_device vd;
 	struct plat_range range;
+	struct bus_region bus;
 	struct iothread *thread;
 	atomic_uint failed, unknown;
 };
@@ -57,7 +63,9 @@ static uint32_t flush(struct pmem *p)
 	const struct guest_ram *ram = p->vd.dev.env->ram;
 	void *at = ram_pin(ram, GPA(p->range.base), p->range.size_bytes);
 
-	if (at && !msync(at, p->range.size_bytes, MS_SYNC))
+	errno = EIO;
+	if (at && !msync(at, p->range.size_bytes, MS_SYNC) &&
+	    !ram_lost(ram, GPA(p->range.base)))
 		return PMEM_OK;
 	log_guest(&p->failed, "%s: cannot be flushed: %s", p->vd.dev.id,
 		  strerror(errno));
@@ -102,16 +110,49 @@ static void pmem_get_config(struct virtio_device *vd, uint8_t *config)
 	put_le64(config + CONFIG_SIZE, p->range.size_bytes);
 }
 
+static uint64_t pmem_bus_read(void *opaque, uint64_t offset, unsigned size)
+{
+	const struct pmem *p = opaque;
+	uint8_t buf[8] = { 0 };
+
+	ram_read(p->vd.dev.env->ram, GPA(p->range.base + offset), buf, size);
+	return get_le64(buf);
+}
+
+static void pmem_bus_write(void *opaque, uint64_t offset, unsigned size,
+			   uint64_t value)
+{
+	const struct pmem *p = opaque;
+	uint8_t buf[8];
+
+	put_le64(buf, value);
+	ram_write(p->vd.dev.env->ram, GPA(p->range.base + offset), buf, size);
+}
+
+static const struct bus_ops pmem_bus = { pmem_bus_read, pmem_bus_write };
+
 static int pmem_realize(struct virtio_device *vd, struct diag *d)
 {
 	const struct device_env *env = vd->dev.env;
 	const struct pmem_config *item = vd->dev.item;
 	struct pmem *p = to_pmem(vd);
 	char name[CONFIG_ID_MAX + 4];
+	int err;
 
 	p->range = env->platform->pmem[item - env->config->pmem];
+	p->bus = (struct bus_region){ .base = p->range.base,
+				      .size_bytes = p->range.size_bytes,
+				      .ops = &pmem_bus,
+				      .opaque = p,
+				      .name = vd->dev.id };
+	err = bus_add(env->mmio, &p->bus, d);
+	if (err)
+		return err;
 	snprintf(name, sizeof(name), "%s_q0", vd->dev.id);
-	return iothread_new(&p->thread, name, NULL, d);
+	err = iothread_new(&p->thread, name, NULL, d);
+	if (err)
+		bus_remove(env->mmio, &p->bus);
+	return err;
 }
 
 static struct event_loop *pmem_loop(struct virtio_device *vd, unsigned queue)
@@ -127,7 +168,10 @@ static void pmem_halt(struct virtio_device *vd)
 
 static void pmem_unrealize(struct virtio_device *vd)
 {
-	iothread_free(to_pmem(vd)->thread);
+	struct pmem *p = to_pmem(vd);
+
+	bus_remove(vd->dev.env->mmio, &p->bus);
+	iothread_free(p->thread);
 }
 
 static const struct virtio_class pmem_virtio = {

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "vmm/chardev.h"
+#include "vmm/file-map.h"
 #include "vmm/terminal.h"
 
 #include "patience.h"
@@ -854,6 +855,36 @@ START_TEST(terminal_keeps_the_programs_own_handler)
 }
 END_TEST
 
+/* Whichever of the two came first. */
+START_TEST(terminal_stays_raw_when_a_file_is_cut)
+{
+	int master = make_terminal(), fd = memfd_create("map", MFD_CLOEXEC);
+	struct chardev *c = _i ? open_mode(CHAR_TTY, NULL) : NULL;
+	struct file_map *m;
+	volatile uint8_t *at;
+
+	ck_assert_int_eq(ftruncate(fd, 0x10000), 0);
+	at = mmap(NULL, 0x10000, PROT_READ, MAP_SHARED, fd, 0);
+	ck_assert(at != MAP_FAILED);
+	ck_assert_int_eq(file_map_new(&m, (void *)(uintptr_t)at, 0x10000,
+				      0x10000, fd, 0, NULL),
+			 0);
+	if (!_i)
+		c = open_mode(CHAR_TTY, NULL);
+	for (int left = 0x10000; left >= 0; left -= 0x8000) {
+		ck_assert(is_raw(master));
+		ck_assert_int_eq(ftruncate(fd, left), 0);
+		ck_assert_uint_eq(at[0xffff], 0);
+	}
+	ck_assert(is_raw(master));
+	file_map_free(m);
+	chardev_free(c);
+	munmap((void *)(uintptr_t)at, 0x10000);
+	close(fd);
+	close(master);
+}
+END_TEST
+
 /* The child: a session leader with the terminal, echoing input. */
 static void job(int echo_fd)
 {
@@ -1227,6 +1258,7 @@ static void add_terminal(TCase *tc)
 	tcase_add_loop_test(tc, terminal_is_restored_at_any_end, 0,
 			    ARRAY_SIZE(ends));
 	tcase_add_test(tc, terminal_keeps_the_programs_own_handler);
+	tcase_add_loop_test(tc, terminal_stays_raw_when_a_file_is_cut, 0, 2);
 	tcase_add_test(tc, terminal_is_lent_out_while_stopped);
 }
 

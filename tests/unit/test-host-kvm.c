@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "arch/arch.h"
@@ -386,6 +387,61 @@ START_TEST(test_vcpus_of_a_fresh_vm)
 	ck_assert_uint_eq(byte_at(&r, 7), VALUE);
 	ck_assert_uint_eq(byte_at(&r, 8), VALUE);
 	rig_close(&r);
+}
+END_TEST
+
+/* As a persistent memory's bus does (virtio-pmem). */
+static void lost_write(void *opaque, uint64_t offset, unsigned size,
+		       uint64_t value)
+{
+	struct rig *r = opaque;
+	uint8_t byte = (uint8_t)value;
+
+	ck_assert_uint_eq(size, 1);
+	ck_assert(ram_write(&r->ram, GPA(at_page(r, 4 * PAGES) + offset), &byte,
+			    1));
+}
+
+static const struct bus_ops lost_ops = { nothing_read, lost_write };
+
+/* The guest writes to what its file has lost: to pages that it had used
+ * before, or not. */
+START_TEST(test_file_cut_short)
+{
+	bool private = _i & 1, used = _i & 2;
+	unsigned first = 4 * PAGES;
+	struct rig r;
+	struct bus_region bus = { .ops = &lost_ops,
+				  .opaque = &r,
+				  .name = "pmem" };
+	int fd;
+
+	if (!rig_open(&r))
+		return;
+	bus.base = at_page(&r, first);
+	bus.size_bytes = PAGES * r.page;
+	ck_assert_int_eq(bus_add(r.mmio, &bus, NULL), 0);
+	fd = memfd_create("pmem", MFD_CLOEXEC);
+	ck_assert_int_eq(ftruncate(fd, (off_t)(PAGES * r.page)), 0);
+	ck_assert_int_eq(ram_add_pmem(&r.ram, GPA(at_page(&r, first)),
+				      PAGES * r.page, dup(fd), private, NULL),
+			 0);
+	ck_assert_int_eq(host_kvm.ram_map(r.vm, r.ram.region[2].gpa,
+					  r.ram.region[2].host, PAGES * r.page,
+					  0, NULL),
+			 0);
+	if (!used)
+		ck_assert_int_eq(ftruncate(fd, (off_t)(4 * r.page)), 0);
+	run_with(&r, first + 3, first + 5);
+	for (int left = 4; left >= 0; left -= 2) {
+		ck_assert_int_eq(ftruncate(fd, (off_t)left * (off_t)r.page), 0);
+		run_round(&r);
+		ck_assert_uint_eq(byte_at(&r, first + 3), VALUE);
+		ck_assert_uint_eq(byte_at(&r, first + 5), VALUE);
+	}
+	ck_assert(ram_lost(&r.ram, GPA(at_page(&r, first))));
+	rig_close(&r);
+	close(fd);
 }
 END_TEST
 
@@ -831,6 +887,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_probe);
 	tcase_add_test(t, test_run);
 	tcase_add_test(t, test_vcpus_of_a_fresh_vm);
+	tcase_add_loop_test(t, test_file_cut_short, 0, 4);
 	tcase_add_loop_test(t, test_kick_is_never_lost, 0, 2);
 	tcase_add_test(t, test_kick_before_run);
 	tcase_add_test(t, test_kick_with_signals_blocked);

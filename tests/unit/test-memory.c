@@ -4,15 +4,22 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/mempolicy.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/base/log.h"
+#include "vmm/iothread.h"
 #include "vmm/memory.h"
 
 #include "tests/unit/suite.h"
@@ -210,6 +217,9 @@ START_TEST(test_failed_backing)
 	ram_init(&ram);
 	ck_assert_int_lt(ram_add(&ram, GPA(LOW), MIB(2), &opt, &d), 0);
 	ck_assert_ptr_nonnull(strstr(d.text[0], "huge"));
+	/* More of them than any machine has: now, not at the first access. */
+	opt.hugepage_size_bytes = MIB(2);
+	ck_assert_int_lt(ram_add(&ram, GPA(0), 1ULL << 42, &opt, &d), 0);
 	ck_assert_uint_eq(ram.region_count, 0);
 	ck_assert_int_eq(ram_add(&ram, GPA(LOW), MIB(2), &fine, &d), 0);
 	ram_release(&ram);
@@ -728,6 +738,247 @@ START_TEST(test_pmem)
 }
 END_TEST
 
+/* ---- files that others cut short ----------------------------------------- */
+
+/* The file's page 0 is 1, page 1 is 2, …; 0x4000 bytes of it from @skip on. */
+static int numbered_file(uint64_t skip)
+{
+	int fd = memfd_create("numbered", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, (off_t)(skip + 0x4000)), 0);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(pwrite(fd, &(uint8_t){ (uint8_t)(i + 1) }, 1,
+					(off_t)(skip + 0x1000 * i)),
+				 1);
+	return fd;
+}
+
+static uint8_t ram_byte(const struct guest_ram *ram, uint64_t gpa)
+{
+	uint8_t byte = 0xee;
+
+	ck_assert(ram_read(ram, GPA(gpa), &byte, 1));
+	return byte;
+}
+
+/* Where the log goes while @fd has the lines. */
+static unsigned lines_of(int fd)
+{
+	unsigned lines = 0;
+	char c;
+
+	for (off_t at = 0; pread(fd, &c, 1, at) == 1; at++)
+		lines += c == '\n';
+	return lines;
+}
+
+/* @kind: pmem, private pmem, another process's RAM; @left: bytes of 4 pages
+ * that the file keeps; @pages: that still are the file's */
+static const struct cut_case {
+	const char *what;
+	enum { CUT_PMEM, CUT_PRIVATE, CUT_SHARED } kind;
+	uint64_t left;
+	unsigned pages;
+} cut_cases[] = {
+	{ "pmem", CUT_PMEM, 0x2000, 2 },
+	{ "pmem, to the middle of a page", CUT_PMEM, 0x1001, 2 },
+	{ "all of pmem", CUT_PMEM, 0, 0 },
+	{ "private pmem", CUT_PRIVATE, 0x3000, 3 },
+	{ "all of private pmem", CUT_PRIVATE, 0, 0 },
+	{ "RAM", CUT_SHARED, 0x1000, 1 },
+	{ "all of RAM", CUT_SHARED, 0, 0 },
+};
+
+static void add_cut(struct guest_ram *ram, const struct cut_case *c, int fd)
+{
+	struct diag d = DIAG_INIT;
+	int err;
+
+	ram_init(ram);
+	if (c->kind == CUT_SHARED)
+		err = ram_add_file(ram, GPA(PMEM_AT), 0x4000, dup(fd), 0x1000,
+				   &d);
+	else
+		err = ram_add_pmem(ram, GPA(PMEM_AT), 0x4000, dup(fd),
+				   c->kind == CUT_PRIVATE, &d);
+	ck_assert_msg(!err, "%s: %s", c->what, d.text[0]);
+}
+
+START_TEST(test_cut_short)
+{
+	const struct cut_case *c = &cut_cases[_i / 2];
+	uint64_t skip = c->kind == CUT_SHARED ? 0x1000 : 0;
+	int fd = numbered_file(skip), log = memfd_create("log", MFD_CLOEXEC);
+	unsigned before = file_map_repairs();
+	struct guest_ram ram;
+	sigset_t old;
+
+	if (_i % 2)
+		iothread_mask(&old);
+	log_setup(log, LOG_WARN);
+	add_cut(&ram, c, fd);
+	ck_assert_int_eq(ftruncate(fd, (off_t)(skip + c->left)), 0);
+	ck_assert(!ram_lost(&ram, GPA(PMEM_AT)));
+	/* The last page first; then what is behind the end, and before it. */
+	for (unsigned i = 4; i-- > 0;) {
+		uint64_t at = PMEM_AT + 0x1000 * i;
+
+		ck_assert_msg(ram_byte(&ram, at) == (i < c->pages ? i + 1 : 0),
+			      "%s: page %u", c->what, i);
+		ck_assert(ram_fill(&ram, GPA(at), 0x77, 0x1000));
+		ck_assert_uint_eq(ram_byte(&ram, at + 0xfff), 0x77);
+	}
+	ck_assert(ram_lost(&ram, GPA(PMEM_AT)));
+	ck_assert_uint_eq(lines_of(log), 1);
+	/* All at once: nothing is left to repair. */
+	ck_assert_uint_eq(file_map_repairs(), before + 1);
+	ck_assert(!file_map_repair(before + 1));
+	ram_release(&ram);
+	log_setup(STDERR_FILENO, LOG_WARN);
+	close(log);
+	close(fd);
+}
+END_TEST
+
+/* Cut, used, cut more; growing again brings nothing back. */
+START_TEST(test_cut_again)
+{
+	static const struct cut_case c = { .what = "pmem" };
+	int fd = numbered_file(0);
+	struct guest_ram ram;
+
+	add_cut(&ram, &c, fd);
+	ck_assert_int_eq(ftruncate(fd, 0x3000), 0);
+	ck_assert_uint_eq(ram_byte(&ram, PMEM_AT + 0x3000), 0);
+	ck_assert(ram_fill(&ram, GPA(PMEM_AT + 0x3000), 0x55, 1));
+	ck_assert_int_eq(ftruncate(fd, 0x1000), 0);
+	ck_assert_uint_eq(ram_byte(&ram, PMEM_AT + 0x1000), 0);
+	ck_assert_uint_eq(ram_byte(&ram, PMEM_AT + 0x3000), 0x55);
+	ck_assert_int_eq(ftruncate(fd, 0x4000), 0);
+	ck_assert(ram_fill(&ram, GPA(PMEM_AT + 0x1000), 0x66, 1));
+	ck_assert_int_eq(pread(fd, &(uint8_t){ 0 }, 1, 0x1000), 1);
+	ck_assert_uint_eq(ram_byte(&ram, PMEM_AT), 1);
+	ram_release(&ram);
+	close(fd);
+}
+END_TEST
+
+/* For those who cannot see where (KVM): all files are looked at. */
+START_TEST(test_repair)
+{
+	static const struct cut_case c = { .what = "pmem" };
+	unsigned before = file_map_repairs();
+	int fd[2] = { numbered_file(0), numbered_file(0) };
+	struct guest_ram ram[2];
+
+	for (int i = 0; i < 2; i++)
+		add_cut(&ram[i], &c, fd[i]);
+	ck_assert(!file_map_repair(before));
+	ck_assert_int_eq(ftruncate(fd[0], 0x2000), 0);
+	ck_assert(file_map_repair(before));
+	ck_assert(ram_lost(&ram[0], GPA(PMEM_AT)));
+	ck_assert(!ram_lost(&ram[1], GPA(PMEM_AT)));
+	/* Another vCPU that failed at the same time tries again, too. */
+	ck_assert(file_map_repair(before));
+	ck_assert(!file_map_repair(before + 1));
+	for (int i = 0; i < 2; i++) {
+		ram_release(&ram[i]);
+		close(fd[i]);
+	}
+}
+END_TEST
+
+/* A full disk: the file is long enough, and there is no page all the same. */
+START_TEST(test_full_disk)
+{
+	enum { PAGES = 1024, ROOM = 64 };
+	char dir[] = "/tmp/test-memory-XXXXXX", name[64], size[16];
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int fd;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(size, sizeof(size), "size=%u", ROOM * 0x1000);
+	if (unshare(CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", dir, "tmpfs", 0, size)) {
+		printf("# no tmpfs of one's own here: %s\n", strerror(errno));
+		rmdir(dir);
+		return;
+	}
+	snprintf(name, sizeof(name), "%s/file", dir);
+	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_eq(ftruncate(fd, PAGES * 0x1000), 0);
+	ram_init(&ram);
+	ck_assert_int_eq(
+		ram_add_pmem(&ram, GPA(PMEM_AT), PAGES * 0x1000, fd, false, &d),
+		0);
+	/* Every second one: no two of them are one mapping. */
+	for (unsigned i = 0; i < PAGES; i += 2)
+		ram_fill(&ram, GPA(PMEM_AT + i * 0x1000), 0x44, 0x1000);
+	for (unsigned i = 0; i < PAGES; i += 2)
+		ck_assert_uint_eq(ram_byte(&ram, PMEM_AT + i * 0x1000), 0x44);
+	ck_assert(ram_lost(&ram, GPA(PMEM_AT)));
+	/* One by one up to a limit, then all of the rest. */
+	ck_assert_uint_ge(file_map_repairs(), 200);
+	ck_assert_uint_le(file_map_repairs(), 300);
+	ram_release(&ram);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+}
+END_TEST
+
+/* A SIGBUS that no file map is the reason of ends the process as ever. */
+START_TEST(test_other_bus_errors)
+{
+	static const struct rlimit none = { 0 };
+	static const struct cut_case c = { .what = "pmem" };
+	int fd = numbered_file(0), status;
+	struct guest_ram ram;
+	pid_t pid;
+
+	signal(SIGBUS, SIG_DFL); /* without ASan's report */
+	add_cut(&ram, &c, fd);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		volatile uint8_t *at;
+
+		setrlimit(RLIMIT_CORE, &none);
+		at = mmap(NULL, 0x1000, PROT_READ, MAP_SHARED, fd, 0);
+		if (at == MAP_FAILED || ftruncate(fd, 0))
+			_exit(1);
+		if (_i)
+			raise(SIGBUS);
+		else
+			(void)*at;
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS,
+		      "status 0x%x", status);
+	ram_release(&ram);
+	close(fd);
+}
+END_TEST
+
+/* What other processes get of our RAM they cannot take away from us. */
+START_TEST(test_shared_is_sealed)
+{
+	struct guest_ram ram;
+	int fd;
+
+	ram_make(&ram, &backings[1]);
+	fd = ram.region[0].fd;
+	ck_assert_int_eq(ftruncate(fd, 0), -1);
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+	ck_assert_int_eq(ram_clear(&ram, NULL), 0);
+	ram_release(&ram);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("memory");
@@ -755,6 +1006,12 @@ static Suite *suite(void)
 			    ARRAY_SIZE(discard_cases) * ARRAY_SIZE(backings));
 	tcase_add_test(t, test_locate);
 	tcase_add_loop_test(t, test_pmem, 0, 2);
+	tcase_add_loop_test(t, test_cut_short, 0, 2 * ARRAY_SIZE(cut_cases));
+	tcase_add_test(t, test_cut_again);
+	tcase_add_test(t, test_repair);
+	tcase_add_test(t, test_full_disk);
+	tcase_add_loop_test(t, test_other_bus_errors, 0, 2);
+	tcase_add_test(t, test_shared_is_sealed);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -324,6 +324,32 @@ START_TEST(configuration)
 }
 END_TEST
 
+/* Of a file that was cut short the guest sees zeros, and that they go nowhere.
+ */
+START_TEST(cut_short)
+{
+	uint32_t head, len;
+	uint8_t byte = 1;
+
+	begin(_i);
+	run();
+	ck_assert_int_eq(truncate(path, MIB(1)), 0);
+	ck_assert(ram_read(&bed.ram, GPA(bed.platform.pmem[0].base + MIB(3)),
+			   &byte, 1));
+	ck_assert_uint_eq(byte, 0);
+	/* What the hypervisor emulates there comes this way. */
+	bus_write(bed.env.mmio, bed.platform.pmem[0].base + MIB(2), 2, 0xabcd);
+	ck_assert_uint_eq(
+		bus_read(bed.env.mmio, bed.platform.pmem[0].base + MIB(2), 4),
+		0xabcd);
+	request(0, 4, 4);
+	ck_assert(wait_used(&head, &len));
+	ck_assert(ram_read(&bed.ram, GPA(DATA + 16), &byte, 1));
+	ck_assert_uint_eq(byte, 1);
+	end();
+}
+END_TEST
+
 /* Class (f): reset with flushes on their way, again and again. */
 START_TEST(reset_in_flight)
 {
@@ -393,6 +419,7 @@ static TCase *device_case(bool packed)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, requests, 0, 2 * ARRAY_SIZE(request_cases));
 	tcase_add_loop_test(tc, configuration, 0, 2);
+	tcase_add_loop_test(tc, cut_short, 0, 2);
 	tcase_add_loop_test(tc, reset_in_flight, 0, 2);
 	tcase_add_loop_test(tc, state_round_trip, 0, 2);
 	return tc;

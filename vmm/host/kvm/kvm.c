@@ -30,6 +30,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
+#include "vmm/file-map.h"
 
 #define ROUTES_MAX     4096 /* KVM_MAX_IRQ_ROUTES */
 #define KVM_ROUTE_FREE UINT32_MAX
@@ -626,10 +627,19 @@ static bool handle_exit(struct kvm_vcpu *v, enum host_event *event)
 	}
 }
 
+static const char *run_error(int err)
+{
+	return err == EFAULT ? "a page of guest memory cannot be had: a disk "
+			       "is full, or huge pages are too few"
+			     : strerror(err);
+}
+
 static enum host_event vcpu_run(struct host_vcpu *base)
 {
 	struct kvm_vcpu *v = kvm_vcpu_of(base);
 	enum host_event event = HOST_INTERRUPTED;
+	unsigned repairs = file_map_repairs();
+	int err;
 
 	atomic_store(&v->tid, (pid_t)syscall(SYS_gettid));
 	for (;;) {
@@ -645,7 +655,12 @@ static enum host_event vcpu_run(struct host_vcpu *base)
 			event = HOST_INTERRUPTED;
 			break;
 		}
-		event = fatal(v, strerror(errno), (uint64_t)errno);
+		err = errno;
+		if (err == EFAULT && file_map_repair(repairs)) {
+			repairs = file_map_repairs();
+			continue;
+		}
+		event = fatal(v, run_error(err), (uint64_t)err);
 		break;
 	}
 	atomic_store(&v->tid, 0);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: mapped files that somebody else may cut short, see file-map.h
+ *
+ * The lock spins, because the signal handler takes it. It cannot wait for the
+ * thread that it interrupts: with the lock held nothing touches a map. For
+ * the same reason the handler may log: nothing that logs touches one.
+ */
+#include "vmm/file-map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+
+/* Bad pages that are replaced one by one, each of which splits the mapping
+ * (vm.max_map_count: 65530); the next one takes the rest with it. */
+#define SINGLES_MAX 256
+
+/**
+ * struct file_map - one mapping
+ * @live_bytes: how much of it, from its start on, is still the file's, but for
+ *	single pages
+ * @singles: pages replaced below that
+ * @lost: see file_map_lost()
+ */
+struct file_map {
+	struct file_map *next;
+	uint8_t *at;
+	size_t size_bytes, unit_bytes;
+	int fd;
+	uint64_t offset_bytes;
+	size_t live_bytes;
+	unsigned singles;
+	atomic_bool lost;
+};
+
+/* @first, and what is in the list: under @lock. @before: what handled SIGBUS */
+static struct {
+	atomic_flag lock;
+	struct file_map *first;
+	atomic_uint repairs;
+	pthread_once_t hooked;
+	struct sigaction before;
+} maps = { .lock = ATOMIC_FLAG_INIT, .hooked = PTHREAD_ONCE_INIT };
+
+static void lock(void)
+{
+	while (atomic_flag_test_and_set_explicit(&maps.lock,
+						 memory_order_acquire))
+		sched_yield();
+}
+
+static void unlock(void)
+{
+	atomic_flag_clear_explicit(&maps.lock, memory_order_release);
+}
+
+/* ---- repairing: with the lock ------------------------------------------- */
+
+static void say(const struct file_map *m)
+{
+	char link[32], name[256];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", m->fd);
+	len = readlink(link, name, sizeof(name) - 1);
+	name[MAX(len, 0)] = '\0';
+	log_warn("%s has been cut short, or its disk is full or fails: memory "
+		 "that it had is zero now, and no longer written to it",
+		 len > 0 ? name : "a mapped file");
+}
+
+static bool replace(struct file_map *m, size_t from, size_t to)
+{
+	if (mmap(m->at + from, to - from, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		 0) == MAP_FAILED)
+		return false;
+	madvise(m->at + from, to - from, MADV_DONTDUMP);
+	atomic_fetch_add(&maps.repairs, 1);
+	if (!atomic_exchange(&m->lost, true))
+		say(m);
+	return true;
+}
+
+static bool cut(struct file_map *m, size_t end)
+{
+	if (end >= m->live_bytes || !replace(m, end, m->live_bytes))
+		return false;
+	m->live_bytes = end;
+	return true;
+}
+
+/* How much of the mapping the file has. Devices that are no disks have it
+ * all, as far as anybody knows. */
+static size_t file_end(const struct file_map *m)
+{
+	struct stat st;
+	uint64_t end;
+
+	if (fstat(m->fd, &st) < 0)
+		return m->size_bytes;
+	end = (uint64_t)st.st_size;
+	if (!S_ISREG(st.st_mode) &&
+	    (!S_ISBLK(st.st_mode) || ioctl(m->fd, BLKGETSIZE64, &end) < 0))
+		return m->size_bytes;
+	end = end > m->offset_bytes ? end - m->offset_bytes : 0;
+	return MIN(align_up(end, m->unit_bytes), m->size_bytes);
+}
+
+static bool fault_in(struct file_map *m, size_t offset)
+{
+	size_t unit = align_down(offset, m->unit_bytes);
+
+	cut(m, file_end(m));
+	if (offset >= m->live_bytes) /* now, or by another thread before */
+		return true;
+	if (++m->singles > SINGLES_MAX)
+		return cut(m, unit);
+	return replace(m, unit, unit + m->unit_bytes);
+}
+
+bool file_map_fault(const void *at)
+{
+	bool repaired = false;
+	struct file_map *m;
+
+	lock();
+	for (m = maps.first; m; m = m->next)
+		if (range_within((uintptr_t)at, 1, (uintptr_t)m->at,
+				 m->size_bytes))
+			break;
+	if (m)
+		repaired = fault_in(m, (size_t)((const uint8_t *)at - m->at));
+	unlock();
+	return repaired;
+}
+
+unsigned file_map_repairs(void)
+{
+	return atomic_load(&maps.repairs);
+}
+
+bool file_map_repair(unsigned before)
+{
+	lock();
+	for (struct file_map *m = maps.first; m; m = m->next)
+		cut(m, file_end(m));
+	unlock();
+	return file_map_repairs() != before;
+}
+
+/* ---- the signal --------------------------------------------------------- */
+
+/* What is not for us happens again, with the handler that was there. */
+static void on_bus_error(int number, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	(void)context;
+	if (info->si_code != BUS_ADRERR || !file_map_fault(info->si_addr)) {
+		sigaction(number, &maps.before, NULL);
+		/* Of what is sent, not caused, there is only this one. */
+		if (info->si_code <= 0 || info->si_code == BUS_MCEERR_AO)
+			(void)raise(number);
+	}
+	errno = saved;
+}
+
+static void hook(void)
+{
+	struct sigaction act = { .sa_sigaction = on_bus_error,
+				 .sa_flags = SA_SIGINFO | SA_RESTART };
+
+	sigaction(SIGBUS, &act, &maps.before);
+}
+
+/* ---- maps --------------------------------------------------------------- */
+
+int file_map_new(struct file_map **out, void *at, size_t size_bytes,
+		 size_t unit_bytes, int fd, uint64_t offset_bytes,
+		 struct diag *d)
+{
+	struct file_map *m = calloc(1, sizeof(*m));
+	int err;
+
+	if (!m)
+		return diag_fail(d, ENOMEM, "out of memory");
+	*m = (struct file_map){ .at = at,
+				.size_bytes = size_bytes,
+				.unit_bytes = unit_bytes,
+				.offset_bytes = offset_bytes,
+				.live_bytes = size_bytes };
+	m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (m->fd < 0) {
+		err = errno;
+		free(m);
+		return diag_errno(d, err, "cannot watch a mapped file");
+	}
+	pthread_once(&maps.hooked, hook);
+	lock();
+	m->next = maps.first;
+	maps.first = m;
+	unlock();
+	*out = m;
+	return 0;
+}
+
+void file_map_free(struct file_map *m)
+{
+	struct file_map **link = &maps.first;
+
+	if (!m)
+		return;
+	lock();
+	while (*link != m)
+		link = &(*link)->next;
+	*link = m->next;
+	unlock();
+	close(m->fd);
+	free(m);
+}
+
+bool file_map_lost(const struct file_map *m)
+{
+	return atomic_load(&m->lost);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: mapped files that somebody else may cut short
+ *
+ * To touch a page that its file has lost, or cannot give because the disk is
+ * full or fails, raises SIGBUS in this process and lets KVM_RUN fail with
+ * EFAULT. The file is not ours alone, so neither may end the machine: a file
+ * map that is watched gets anonymous memory where the file has none. It reads
+ * as zero, takes what is written and never gives it to the file; this is said
+ * once. At most all of the mapping becomes memory of ours: what the guest was
+ * given anyway.
+ *
+ * What has been replaced stays so when the file grows again.
+ *
+ * Memory that we make ourselves is sealed against shrinking instead
+ * (F_SEAL_SHRINK). Errors of the memory itself (BUS_MCEERR_AR) stay fatal.
+ *
+ * Threads: any. The table of maps and the SIGBUS handler are the process's,
+ * as the signal is; the handler is installed with the first map and passes on
+ * what is not for it. The table's lock is a leaf.
+ */
+#ifndef VMM_FILE_MAP_H
+#define VMM_FILE_MAP_H
+
+#include "vmm/base/diag.h"
+#include "vmm/base/types.h"
+
+struct file_map;
+
+/**
+ * file_map_new - watch a mapping
+ * @out: receives it; untouched on failure
+ * @at: of the mapping: the first byte, at a multiple of @unit_bytes
+ * @size_bytes: of the mapping
+ * @unit_bytes: of its pages: a power of two
+ * @fd: the file; stays the caller's
+ * @offset_bytes: where the mapping begins in it
+ *
+ * Return: 0, -ENOMEM, or -errno of fcntl(F_DUPFD_CLOEXEC).
+ */
+int file_map_new(struct file_map **out, void *at, size_t size_bytes,
+		 size_t unit_bytes, int fd, uint64_t offset_bytes,
+		 struct diag *d);
+
+/** file_map_free - watch no longer; before it is unmapped; accepts NULL */
+void file_map_free(struct file_map *m);
+
+/** file_map_lost - has any of it been replaced? Then the file does not hold
+ * what the mapping does */
+bool file_map_lost(const struct file_map *m);
+
+/**
+ * file_map_fault - an access at @at raised SIGBUS; async-signal-safe
+ *
+ * Return: true: memory is there now, repeat it; false: not in a file map, or
+ * there is no memory.
+ */
+bool file_map_fault(const void *at);
+
+/** file_map_repairs - how often any map was repaired; never goes back */
+unsigned file_map_repairs(void);
+
+/**
+ * file_map_repair - an access failed (EFAULT), nobody knows where: look at the
+ *	sizes of all files
+ * @before: file_map_repairs() before the access
+ *
+ * Return: true: something has been repaired since, by anybody: repeat it.
+ */
+bool file_map_repair(unsigned before);
+
+#endif
