@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -70,13 +71,19 @@ static void unlock(void)
 
 /* ---- repairing: with the lock ------------------------------------------- */
 
+#define LINK_BYTES 32
+
+static const char *fd_link(const struct file_map *m, char *link)
+{
+	snprintf(link, LINK_BYTES, "/proc/self/fd/%d", m->fd);
+	return link;
+}
+
 static void say(const struct file_map *m)
 {
-	char link[32], name[256];
-	ssize_t len;
+	char link[LINK_BYTES], name[256];
+	ssize_t len = readlink(fd_link(m, link), name, sizeof(name) - 1);
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", m->fd);
-	len = readlink(link, name, sizeof(name) - 1);
 	name[MAX(len, 0)] = '\0';
 	log_warn("%s has been cut short, or its disk is full or fails: memory "
 		 "that it had is zero now, and no longer written to it",
@@ -232,6 +239,15 @@ void file_map_free(struct file_map *m)
 	unlock();
 	close(m->fd);
 	free(m);
+}
+
+int file_map_notify(const struct file_map *m, int inotify_fd)
+{
+	char link[LINK_BYTES];
+
+	return inotify_add_watch(inotify_fd, fd_link(m, link), IN_MODIFY) < 0
+		       ? -errno
+		       : 0;
 }
 
 bool file_map_lost(const struct file_map *m)

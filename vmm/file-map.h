@@ -12,6 +12,10 @@
  *
  * What has been replaced stays so when the file grows again.
  *
+ * On x86 KVM_RUN need not return: KVM fetches the page asynchronously, does not
+ * mind that this fails, and tries again for ever. So whoever gives a map to a
+ * guest also asks to be told of changes (file_map_notify()).
+ *
  * Memory that we make ourselves is sealed against shrinking instead
  * (F_SEAL_SHRINK). Errors of the memory itself (BUS_MCEERR_AR) stay fatal.
  *
@@ -56,6 +60,10 @@ bool file_map_lost(const struct file_map *m);
  * there is no memory.
  */
 bool file_map_fault(const void *at);
+
+/** file_map_notify - let @inotify_fd, an inotify instance, tell when the file's
+ * size may have changed; then file_map_repair() is due. Return: 0 or -errno. */
+int file_map_notify(const struct file_map *m, int inotify_fd);
 
 /** file_map_repairs - how often any map was repaired; never goes back */
 unsigned file_map_repairs(void);

@@ -52,7 +52,8 @@ struct machine {
 	uint64_t resets;
 	struct event_timer term_timer, trim_timer;
 
-	struct event_source wake; /* eventfd: look at @requested */
+	struct event_source files; /* of guest memory; see pmem_watch() */
+	struct event_source wake;  /* eventfd: look at @requested */
 	atomic_uint requested;
 	pthread_mutex_t why_lock;
 	char why[256];

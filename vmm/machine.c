@@ -374,6 +374,8 @@ static int assemble(struct machine *m, struct diag *d)
 	if (!err)
 		err = pmem_place(&m->platform, m->host ? &m->ram : NULL, m->cfg,
 				 d);
+	if (!err && m->host)
+		pmem_watch(&m->files, m->loop, &m->ram);
 	if (!err)
 		err = m->arch->irqchip_new(&m->ic, &m->irqchip, &m->platform,
 					   m->mmio, d);
@@ -402,7 +404,7 @@ int machine_new(struct machine **out, const struct vm_config *cfg,
 	m->caps = *caps;
 	m->payload.firmware_fd = -1;
 	m->payload.kernel_fd = m->payload.initramfs_fd = -1;
-	m->wake.fd = -1;
+	m->wake.fd = m->files.fd = -1;
 	pthread_mutex_init(&m->why_lock, NULL);
 	ram_init(&m->ram);
 	ram_init(&m->rom);
@@ -432,6 +434,7 @@ void machine_free(struct machine *m)
 	chardev_free(m->debug_console);
 	chardev_free(m->console);
 	chardev_free(m->serial);
+	pmem_unwatch(&m->files, m->loop);
 	event_timer_release(&m->term_timer);
 	event_timer_release(&m->trim_timer);
 	event_loop_free(m->loop);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -255,4 +257,52 @@ int pmem_place(struct platform *p, struct guest_ram *ram,
 	if (!err && cfg->platform.vmclock)
 		err = place_page(p, ram, &p->vmclock, "vmclock", d);
 	return err;
+}
+
+/* ---- files that change -------------------------------------------------- */
+
+static void files_changed(void *opaque, uint32_t events)
+{
+	const struct event_source *source = opaque;
+	char buf[4096];
+
+	(void)events;
+	if (read(source->fd, buf, sizeof(buf)) > 0) /* whichever it was */
+		file_map_repair(0);
+}
+
+/* @fd: inotify's, made for the first file. */
+static void watch_region(const struct ram_region *r, int *fd)
+{
+	for (unsigned i = 0; i < r->piece_count; i++) {
+		if (!r->piece[i].watch)
+			continue;
+		if (*fd < 0)
+			*fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+		if (*fd >= 0)
+			file_map_notify(r->piece[i].watch, *fd);
+	}
+}
+
+void pmem_watch(struct event_source *source, struct event_loop *loop,
+		const struct guest_ram *ram)
+{
+	*source = (struct event_source){ .fd = -1,
+					 .ready = files_changed,
+					 .opaque = source };
+	for (unsigned i = 0; i < ram->region_count; i++)
+		watch_region(&ram->region[i], &source->fd);
+	if (source->fd >= 0 && event_add(loop, source, EPOLLIN)) {
+		close(source->fd);
+		source->fd = -1;
+	}
+}
+
+void pmem_unwatch(struct event_source *source, struct event_loop *loop)
+{
+	if (source->fd < 0)
+		return;
+	event_del(loop, source);
+	close(source->fd);
+	source->fd = -1;
 }

@@ -19,6 +19,7 @@
 
 #include "vmm/base/diag.h"
 #include "vmm/config.h"
+#include "vmm/event.h"
 #include "vmm/memory.h"
 #include "vmm/platform.h"
 
@@ -45,5 +46,20 @@
  */
 int pmem_place(struct platform *p, struct guest_ram *ram,
 	       const struct vm_config *cfg, struct diag *d);
+
+/**
+ * pmem_watch - on @loop, hear when a file that is memory of the guest is cut
+ *	short
+ * @source: becomes part of @loop, or its fd -1 where there is nothing to hear;
+ *	for pmem_unwatch()
+ *
+ * Best effort: without it, what is lost shows at the first access, which on
+ * x86 may take for ever (file-map.h).
+ */
+void pmem_watch(struct event_source *source, struct event_loop *loop,
+		const struct guest_ram *ram);
+
+/** pmem_unwatch - undo pmem_watch(); accepts a source whose fd is -1 */
+void pmem_unwatch(struct event_source *source, struct event_loop *loop);
 
 #endif

@@ -777,7 +777,13 @@ static unsigned lines_of(int fd)
  * that the file keeps; @pages: that still are the file's */
 static const struct cut_case {
 	const char *what;
-	enum { CUT_PMEM, CUT_PRIVATE, CUT_SHARED } kind;
+	enum {
+		CUT_PMEM,
+		CUT_PRIVATE,
+		CUT_SHARED,
+		CUT_ZONE,
+		CUT_ZONE_COPY
+	} kind;
 	uint64_t left;
 	unsigned pages;
 } cut_cases[] = {
@@ -788,15 +794,24 @@ static const struct cut_case {
 	{ "all of private pmem", CUT_PRIVATE, 0, 0 },
 	{ "RAM", CUT_SHARED, 0x1000, 1 },
 	{ "all of RAM", CUT_SHARED, 0, 0 },
+	{ "a zone", CUT_ZONE, 0x2000, 2 },
+	{ "a private zone", CUT_ZONE_COPY, 0x2000, 2 },
 };
 
 static void add_cut(struct guest_ram *ram, const struct cut_case *c, int fd)
 {
 	struct diag d = DIAG_INIT;
+	const struct ram_backing zone = {
+		.size_bytes = 0x4000,
+		.opt = { .shared = c->kind == CUT_ZONE },
+		.fd = fd,
+	};
 	int err;
 
 	ram_init(ram);
-	if (c->kind == CUT_SHARED)
+	if (c->kind >= CUT_ZONE)
+		err = ram_add_pieces(ram, GPA(PMEM_AT), &zone, 1, &d);
+	else if (c->kind == CUT_SHARED)
 		err = ram_add_file(ram, GPA(PMEM_AT), 0x4000, dup(fd), 0x1000,
 				   &d);
 	else
@@ -831,6 +846,12 @@ START_TEST(test_cut_short)
 	}
 	ck_assert(ram_lost(&ram, GPA(PMEM_AT)));
 	ck_assert_uint_eq(lines_of(log), 1);
+	/* A reset of the machine. */
+	ck_assert_int_eq(ram_clear(&ram, NULL), 0);
+	if (c->kind >= CUT_SHARED)
+		for (unsigned i = 0; i < 4; i++)
+			ck_assert_uint_eq(ram_byte(&ram, PMEM_AT + 0x1000 * i),
+					  0);
 	/* All at once: nothing is left to repair. */
 	ck_assert_uint_eq(file_map_repairs(), before + 1);
 	ck_assert(!file_map_repair(before + 1));
@@ -970,7 +991,7 @@ START_TEST(test_shared_is_sealed)
 	int fd;
 
 	ram_make(&ram, &backings[1]);
-	fd = ram.region[0].fd;
+	fd = ram.region[0].piece[0].fd;
 	ck_assert_int_eq(ftruncate(fd, 0), -1);
 	ck_assert_int_eq(errno, EPERM);
 	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);

@@ -399,6 +399,33 @@ START_TEST(state_round_trip)
 }
 END_TEST
 
+static void stop_loop(void *loop)
+{
+	event_loop_stop(loop);
+}
+
+/* Who never touches what is lost hears of it all the same. */
+START_TEST(cut_is_heard)
+{
+	struct event_source source;
+	struct event_timer timer;
+	struct diag d = DIAG_INIT;
+	struct event_loop *loop = event_loop_new(&d);
+
+	ck_assert_int_eq(pmem_place(&p, &ram, &config, &d), 0);
+	pmem_watch(&source, loop, &ram);
+	ck_assert_int_eq(truncate(path, MIB(1)), 0);
+	ck_assert(!ram_lost(&ram, GPA(p.pmem[0].base)));
+	ck_assert_int_eq(event_timer_init(&timer, loop, stop_loop, loop), 0);
+	event_timer_set(&timer, 50000000, 0);
+	event_loop_run(loop);
+	event_timer_release(&timer);
+	ck_assert(ram_lost(&ram, GPA(p.pmem[0].base)));
+	pmem_unwatch(&source, loop);
+	event_loop_free(loop);
+}
+END_TEST
+
 static TCase *file_case(void)
 {
 	TCase *tc = tcase_create("files");
@@ -408,6 +435,7 @@ static TCase *file_case(void)
 	tcase_add_test(tc, placed_above_ram);
 	tcase_add_loop_test(tc, writes, 0, 2);
 	tcase_add_loop_test(tc, locks, 0, ARRAY_SIZE(lock_cases));
+	tcase_add_test(tc, cut_is_heard);
 	tcase_add_loop_test(tc, refused, 0, 2 * ARRAY_SIZE(error_cases));
 	return tc;
 }
