@@ -24,11 +24,11 @@ def say(text):
     print(f"  IMAGE   {text}", file=sys.stderr)
 
 
-def unpack(folder, packages, tree, wanted=lambda deb: True):
+def unpack(folder, packages, tree, wanted, suites):
     """Unpack PACKAGES and what they need, as far as WANTED, below FOLDER/TREE;
-    from the first suite that has them all."""
+    from the first of SUITES that has them all."""
     trouble = None
-    for suite in SUITES:
+    for suite in suites:
         try:
             apt = debian.Apt(f"{folder}/apt", DEBIAN_ARCH[os.uname().machine],
                              suite, say)
@@ -41,22 +41,39 @@ def unpack(folder, packages, tree, wanted=lambda deb: True):
     raise trouble
 
 
+def tree(out, name, packages, wanted=lambda deb: True, suites=SUITES):
+    """The folder OUT/interop/NAME with what unpack() puts there, once."""
+    folder = os.path.join(os.path.abspath(out), "interop")
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(f"{folder}/{name}/complete"):
+            unpack(folder, packages, name, wanted, suites)
+            open(f"{folder}/{name}/complete", "w").close()
+    return f"{folder}/{name}"
+
+
+def loaded(root, *more):
+    """The command that runs a program below ROOT with the C library there; MORE
+    folders have libraries, too."""
+    loader = glob.glob(f"{root}/usr/lib/*/ld-linux-*.so.*")[0]
+    return [loader, "--library-path",
+            ":".join((os.path.dirname(loader), *more))]
+
+
 def client(out):
     """The command, as a list; made below OUT if it is not there."""
-    folder = os.path.join(out, "interop")
-    os.makedirs(folder, exist_ok=True)
+    root = tree(out, "root", ["libblkio1", "libblkio-dev"])
+    folder = os.path.dirname(root)
     program, source = f"{folder}/blkio", f"{HERE}/blkio.c"
     with open(f"{folder}/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not glob.glob(f"{folder}/root/usr/include/blkio.h"):
-            unpack(folder, ["libblkio1", "libblkio-dev"], "root")
         libraries = os.path.dirname(
-            glob.glob(f"{folder}/root/usr/lib/*/libblkio.so")[0])
+            glob.glob(f"{root}/usr/lib/*/libblkio.so")[0])
         if not os.path.exists(program) or \
                 os.stat(program).st_mtime < os.stat(source).st_mtime:
             subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", program,
-                            source, f"-I{folder}/root/usr/include",
+                            source, f"-I{root}/usr/include",
                             f"-L{libraries}", "-lblkio", "-pthread",
                             "-Wl,--allow-shlib-undefined"], check=True)
-    loader = glob.glob(f"{libraries}/ld-linux-*.so.*")[0]
-    return [loader, "--library-path", libraries, program]
+    return [*loaded(root), program]

@@ -6,12 +6,11 @@ It comes from the newest Debian suite that has it, unpacked in a folder of its
 own and run with the C library of that suite, as libblkio is (blkio.py). Its
 memory is a memfd (--no-huge), so that it needs neither huge pages nor root.
 """
-import fcntl
 import glob
 import os
 import subprocess
 
-from blkio import unpack
+from blkio import loaded, tree
 
 PLUGINS = ("librte_bus_vdev", "librte_mempool_ring", "librte_net_virtio")
 MEMORY_MIB = 256
@@ -24,22 +23,13 @@ def needed(deb):
     return name == "dpdk-dev" or not name.endswith("-dev")
 
 
-def command(out):
+def command(out, plugins=PLUGINS):
     """The beginning of it, as a list: the program and its plugins."""
-    folder = os.path.join(os.path.abspath(out), "interop")
-    os.makedirs(folder, exist_ok=True)
-    with open(f"{folder}/lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(f"{folder}/dpdk/complete"):
-            unpack(folder, ["dpdk-dev"], "dpdk", needed)
-            open(f"{folder}/dpdk/complete", "w").close()
-    plugins = glob.glob(f"{folder}/dpdk/usr/lib/*/dpdk/pmds-*")[0]
-    libraries = os.path.dirname(os.path.dirname(plugins))
-    loader = glob.glob(f"{libraries}/ld-linux-*.so.*")[0]
-    return [loader, "--library-path", f"{libraries}:{plugins}",
-            f"{folder}/dpdk/usr/bin/dpdk-testpmd",
-            *(word for name in PLUGINS for word in
-              ("-d", min(glob.glob(f"{plugins}/{name}.so.*"))))]
+    root = tree(out, "dpdk", ["dpdk-dev"], needed)
+    folder = glob.glob(f"{root}/usr/lib/*/dpdk/pmds-*")[0]
+    return [*loaded(root, folder), f"{root}/usr/bin/dpdk-testpmd",
+            *(word for name in plugins for word in
+              ("-d", min(glob.glob(f"{folder}/{name}.so.*"))))]
 
 
 class Testpmd:

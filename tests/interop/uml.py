@@ -18,7 +18,6 @@ offers them and answers that question itself. Messages alone pass through it;
 rings, kicks and calls do not.
 """
 import contextlib
-import fcntl
 import glob
 import os
 import select
@@ -32,8 +31,8 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "images"))
+import blkio  # noqa: E402
 import debian  # noqa: E402
-from blkio import DEBIAN_ARCH, say  # noqa: E402
 
 MODULES = ("net/core/failover.ko", "drivers/net/net_failover.ko",
            "drivers/net/virtio_net.ko")
@@ -48,34 +47,18 @@ FDS_MAX = 8
 MEMORY = "256M"
 
 
-def unpack(folder):
-    """From the first of the machine's suites that its apt knows."""
-    trouble = None
-    for suite in sorted(debian.machine_suites(), key=len, reverse=True):
-        try:
-            apt = debian.Apt(f"{folder}/apt", DEBIAN_ARCH[os.uname().machine],
-                             suite, say)
-            apt.update()
-            for deb in apt.download(["user-mode-linux"], apt.folder):
-                debian.unpack(deb, f"{folder}/uml")
-                os.unlink(deb)
-            return
-        except debian.DebianError as error:
-            trouble = error
-    raise trouble
+def supported():
+    """Debian has it for this machine."""
+    return os.uname().machine == "x86_64"
 
 
 def kernel(out):
     """(program, [module])"""
-    folder = os.path.join(os.path.abspath(out), "interop")
-    os.makedirs(folder, exist_ok=True)
-    with open(f"{folder}/lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(f"{folder}/uml/complete"):
-            unpack(folder)
-            open(f"{folder}/uml/complete", "w").close()
-    modules = glob.glob(f"{folder}/uml/usr/lib/uml/modules/*/kernel")[0]
-    return (f"{folder}/uml/usr/bin/linux.uml",
+    root = blkio.tree(out, "uml", ["user-mode-linux"],
+                      lambda deb: "/user-mode-linux_" in deb,
+                      sorted(debian.machine_suites(), key=len, reverse=True))
+    modules = glob.glob(f"{root}/usr/lib/uml/modules/*/kernel")[0]
+    return (f"{root}/usr/bin/linux.uml",
             [f"{modules}/{name}" for name in MODULES])
 
 
