@@ -104,11 +104,21 @@ struct arch_table {
 
 #define ARCH_TABLES_MAX 24
 
+/** struct arch_pointer - 8 bytes at @offset of table @table hold the address of
+ * another table */
+struct arch_pointer {
+	unsigned table;
+	uint32_t offset;
+};
+
 /** struct arch_tables - all firmware tables of a machine; release with
- * arch_tables_release() */
+ * arch_tables_release(). @pointer: every address of a table that is in one, in
+ * case they must be moved */
 struct arch_tables {
 	struct arch_table table[ARCH_TABLES_MAX];
 	unsigned count;
+	struct arch_pointer pointer[ARCH_TABLES_MAX];
+	unsigned pointer_count;
 };
 
 /**

@@ -9,6 +9,8 @@
 #include "vmm/base/bytes.h"
 #include "vmm/fw-cfg.h"
 
+#include "firmware/acpi-loader.h"
+
 /* struct e820_entry of QEMU: little-endian address, size and type. */
 enum { E820_BYTES = 20, E820_SIZE = 8, E820_TYPE = 16, E820_RAM = 1 };
 
@@ -40,6 +42,29 @@ static int set_machine(struct fw_cfg *fc, const struct platform *p,
 	    (err = fw_cfg_set_number(fc, FW_CFG_CPUS, p->cpu_enabled, 2, d)))
 		return err;
 	return fw_cfg_set_number(fc, FW_CFG_CPUS_MAX, p->cpu_count, 2, d);
+}
+
+static int add_buf(struct fw_cfg *fc, const char *name,
+		   const struct acpi_buf *b, struct diag *d)
+{
+	struct fw_cfg_content c = { .data = b->data,
+				    .size_bytes = (uint32_t)b->size_bytes };
+
+	return fw_cfg_add(fc, name, &c, d);
+}
+
+static int add_acpi(struct fw_cfg *fc, const struct platform *p, struct diag *d)
+{
+	struct acpi_files f;
+	int err = acpi_files_build(&f, p, d);
+
+	if (err)
+		return err;
+	if (!(err = add_buf(fc, FW_CFG_ACPI_RSDP, &f.rsdp, d)) &&
+	    !(err = add_buf(fc, FW_CFG_ACPI_TABLES, &f.tables, d)))
+		err = add_buf(fc, FW_CFG_ACPI_LOADER, &f.loader, d);
+	acpi_files_release(&f);
+	return err;
 }
 
 /* All of a file, as it is now. */
@@ -155,6 +180,8 @@ int arch_fw_cfg_fill(const struct platform *p, const struct arch_payload *load,
 		err = set_boot(fc, load, setup_bytes, d);
 	if (!err && load->fw_cfg_config->e820)
 		err = add_e820(fc, p, d);
+	if (!err && load->fw_cfg_config->acpi_table && p->tables == TABLES_ACPI)
+		err = add_acpi(fc, p, d);
 	for (unsigned i = 0; load->given && i < load->given->count && !err; i++)
 		err = add_item(fc, &load->given->item[i], d);
 	return err;

@@ -12,7 +12,6 @@
 
 #define ROOM_FIRST   512
 #define AT_LENGTH    4
-#define AT_CHECKSUM  9
 #define CREATOR_REV  1
 #define OEM_REVISION 1
 
@@ -108,8 +107,9 @@ void acpi_table_end(struct acpi_buf *b)
 	if (b->failed)
 		return;
 	put_le32(b->data + AT_LENGTH, (uint32_t)b->size_bytes);
-	b->data[AT_CHECKSUM] = 0;
-	b->data[AT_CHECKSUM] = (uint8_t)-acpi_sum(b->data, b->size_bytes);
+	b->data[ACPI_HEADER_CHECKSUM] = 0;
+	b->data[ACPI_HEADER_CHECKSUM] =
+		(uint8_t)-acpi_sum(b->data, b->size_bytes);
 }
 
 uint8_t acpi_sum(const void *p, size_t len)

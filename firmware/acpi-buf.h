@@ -12,7 +12,8 @@
 
 #include "vmm/base/types.h"
 
-#define ACPI_HEADER_BYTES 36
+#define ACPI_HEADER_BYTES    36
+#define ACPI_HEADER_CHECKSUM 9
 
 /* What ACPI 6.5 sec. 5.2.6 calls OEMID, OEM table id and creator id */
 #define ACPI_OEM_ID	  "SPNDRL"

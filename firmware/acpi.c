@@ -22,8 +22,8 @@
 #include "firmware/dsdt.h"
 
 #define TABLE_ALIGN  16
-#define RSDP_BYTES   36
 #define LAPIC_BASE   0xfee00000u
+#define RSDP_XSDT    24
 #define XAPIC_ID_END 255 /* first APIC id that only x2APIC has */
 #define AREAS_MAX    4
 
@@ -96,6 +96,16 @@ static int add(struct builder *bl, struct acpi_buf *b, gpa_t *where,
 	if (where)
 		*where = gpa;
 	return 0;
+}
+
+/* The table holds the address of another one at @offset. */
+static void note_pointer(struct builder *bl, unsigned table, size_t offset)
+{
+	struct arch_tables *t = &bl->out;
+
+	CHECK(t->pointer_count < ARRAY_SIZE(t->pointer));
+	t->pointer[t->pointer_count++] =
+		(struct arch_pointer){ table, (uint32_t)offset };
 }
 
 /* Generic address structure (sec. 5.2.3.2) of the first register of @dev */
@@ -228,6 +238,7 @@ static int add_fadt(struct builder *bl, gpa_t dsdt, gpa_t *where,
 	if (!b.failed)
 		fill_fadt(b.data, bl->p, dsdt);
 	acpi_table_end(&b);
+	note_pointer(bl, bl->out.count, FADT_X_DSDT);
 	return add(bl, &b, where, d);
 }
 
@@ -560,8 +571,10 @@ static int add_xsdt(struct builder *bl, const gpa_t *entry, unsigned count,
 	struct acpi_buf b = { 0 };
 
 	acpi_table_begin(&b, "XSDT", 1);
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		note_pointer(bl, bl->out.count, b.size_bytes);
 		acpi_put64(&b, entry[i].v);
+	}
 	acpi_table_end(&b);
 	return add(bl, &b, where, d);
 }
@@ -570,19 +583,20 @@ static int add_xsdt(struct builder *bl, const gpa_t *entry, unsigned count,
 static int set_rsdp(struct builder *bl, gpa_t xsdt, struct diag *d)
 {
 	struct arch_table *t = &bl->out.table[0];
-	uint8_t *rsdp = calloc(1, RSDP_BYTES);
+	uint8_t *rsdp = calloc(1, ACPI_RSDP_BYTES);
 
 	if (!rsdp)
 		return diag_fail(d, ENOMEM, "ACPI: no memory for the tables");
 	put_text(rsdp, "RSD PTR ");
 	put_text(rsdp + 9, ACPI_OEM_ID);
 	rsdp[15] = 2; /* revision */
-	put_le32(rsdp + 20, RSDP_BYTES);
-	put_le64(rsdp + 24, xsdt.v);
+	put_le32(rsdp + 20, ACPI_RSDP_BYTES);
+	put_le64(rsdp + RSDP_XSDT, xsdt.v);
+	note_pointer(bl, 0, RSDP_XSDT);
 	rsdp[8] = (uint8_t)-acpi_sum(rsdp, 20);
-	rsdp[32] = (uint8_t)-acpi_sum(rsdp, RSDP_BYTES);
+	rsdp[ACPI_RSDP_CHECKSUM] = (uint8_t)-acpi_sum(rsdp, ACPI_RSDP_BYTES);
 	*t = (struct arch_table){ "rsdp.bin", bl->area[0].gpa, rsdp,
-				  RSDP_BYTES };
+				  ACPI_RSDP_BYTES };
 	return 0;
 }
 
@@ -684,12 +698,12 @@ int acpi_build(struct arch_tables *out, const struct platform *p,
 		.p = p,
 		.area = area,
 		.area_count = area_count,
-		.used[0] = RSDP_BYTES,
+		.used[0] = ACPI_RSDP_BYTES,
 	};
 	int err = check(p, d);
 
 	CHECK(area_count && area_count <= AREAS_MAX &&
-	      area[0].size_bytes >= RSDP_BYTES);
+	      area[0].size_bytes >= ACPI_RSDP_BYTES);
 	if (!err)
 		err = build(&bl, d);
 	if (err) {

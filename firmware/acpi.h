@@ -6,8 +6,9 @@
  * there is PCI, SPCR when there is a console, WDAT when there is a watchdog,
  * SRAT, SLIT and, when it has something to say, HMAT when there are NUMA nodes
  * (acpi-numa.h); with a GIC also GTDT, PPTT, and IORT when there is an ITS
- * (acpi-arm64.h). Tables are written for
- * the place where they will be; nothing is patched later.
+ * (acpi-arm64.h). Tables are written for the place where they will be; where
+ * they point to each other is noted, for firmware that moves them
+ * (acpi-loader.h).
  *
  * ACPI 6.3 (FADT) to 6.5; PCI Firmware 3.3 (MCFG); SPCR 1.03.
  *
@@ -21,6 +22,10 @@
 #include "arch/arch.h"
 #include "vmm/base/diag.h"
 #include "vmm/platform.h"
+
+/** ACPI_RSDP_BYTES - of the RSDP; its last checksum is at ACPI_RSDP_CHECKSUM */
+#define ACPI_RSDP_BYTES	   36
+#define ACPI_RSDP_CHECKSUM 32
 
 /**
  * struct acpi_area - where tables may be put; backed by RAM, but not RAM in

@@ -41,6 +41,13 @@ static const struct schema_key keys[] = {
 	  .preset = "on",
 	  .doc = "--initramfs, for that kernel",
 	  SINCE },
+	{ .name = "acpi_table",
+	  .type = SCHEMA_BOOL,
+	  .offset = ITEM_AT(fw_cfg_config, acpi_table),
+	  .preset = "on",
+	  .doc = "ACPI tables, for firmware to place: " FW_CFG_ACPI_TABLES
+		 " and more",
+	  SINCE },
 	{ .name = "items",
 	  .type = SCHEMA_STRING,
 	  .offset = ITEM_AT(fw_cfg_config, items),
@@ -55,7 +62,6 @@ const struct schema_option fw_cfg_option = {
 	.group = "What to boot",
 	ITEMS(fw_cfg, fw_cfg_count, fw_cfg_config, 1),
 	KEYS(keys),
-	.later = "acpi_table",
 	.doc = "what firmware and guest find by fw_cfg; with --firmware-vars "
 	       "there is one without this option, too",
 	MACHINE,
@@ -68,6 +74,7 @@ const struct fw_cfg_config *vm_config_fw_cfg(const struct vm_config *c)
 		.kernel = true,
 		.cmdline = true,
 		.initramfs = true,
+		.acpi_table = true,
 	};
 
 	if (c->fw_cfg_count)
@@ -182,6 +189,9 @@ static int check_own(const struct fw_cfg_config *c, const char *name,
 		const char *name;
 	} own[] = {
 		{ c->e820, FW_CFG_E820 },
+		{ c->acpi_table, FW_CFG_ACPI_RSDP },
+		{ c->acpi_table, FW_CFG_ACPI_TABLES },
+		{ c->acpi_table, FW_CFG_ACPI_LOADER },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)

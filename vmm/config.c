@@ -247,8 +247,8 @@ static const struct schema_key platform_keys[] = {
 	  .offset = AT(platform.tables),
 	  CHOICES(tables_words),
 	  .preset = "auto",
-	  .doc = "what describes the machine to the guest; auto: what its "
-		 "architecture uses",
+	  .doc = "what describes the machine to the guest; auto: ACPI on "
+		 "x86_64 and with --firmware-vars, else a device tree",
 	  SINCE },
 	{ .name = "transport",
 	  .type = SCHEMA_ENUM,

@@ -330,11 +330,12 @@ struct platform_config {
  * @disable: there is no fw_cfg
  * @e820: it has the memory map
  * @kernel, @cmdline, @initramfs: it has those, if they are given
+ * @acpi_table: it has the ACPI tables, if the machine is described by them
  * @items: as given; see fw_cfg_given_new(); NULL: none
  */
 struct fw_cfg_config {
 	unsigned disable;
-	bool e820, kernel, cmdline, initramfs;
+	bool e820, kernel, cmdline, initramfs, acpi_table;
 	char *items;
 };
 

@@ -65,3 +65,14 @@ int arm64_acpi(struct arch_tables *out, struct fdt_boot *boot,
 		*out = t;
 	return err;
 }
+
+int arm64_acpi_unplaced(struct arch_tables *out, const struct platform *p,
+			struct diag *d)
+{
+	const struct acpi_area area = { GPA(0), ARM64_ACPI_BYTES };
+	int err = acpi_build(out, p, &area, 1, d);
+
+	for (unsigned i = 0; !err && i < out->count; i++)
+		out->table[i].gpa = GPA(0);
+	return err;
+}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: arm64: ACPI for a kernel that is booted without firmware
+ * DOC: arm64: ACPI, for a kernel that is booted without firmware and with it
  *
- * The last MiB of RAM holds, one after the other, the EFI system table with
- * its memory map (firmware/efi.h) and the ACPI tables. The device tree then
- * says nothing but where the former is.
+ * Without firmware, the last MiB of RAM holds, one after the other, the EFI
+ * system table with its memory map (firmware/efi.h) and the ACPI tables. The
+ * device tree then says nothing but where the former is.
  *
  * Threads: pure, any thread.
  */
@@ -31,5 +31,10 @@ struct plat_range arm64_acpi_range(const struct platform *p);
  */
 int arm64_acpi(struct arch_tables *out, struct fdt_boot *boot,
 	       const struct platform *p, struct diag *d);
+
+/** arm64_acpi_unplaced - ACPI tables that firmware will place: all gpa are 0;
+ * otherwise like arm64_acpi() */
+int arm64_acpi_unplaced(struct arch_tables *out, const struct platform *p,
+			struct diag *d);
 
 #endif

@@ -163,7 +163,7 @@ static int write_dtb(struct guest_ram *ram, const struct platform *p,
 		     struct diag *d)
 {
 	struct arch_tables t = { 0 };
-	int err = arm64_tables(&t, p, "", GPA(0), 0, d);
+	int err = arm64_dtb(&t, p, d);
 
 	if (err)
 		return err;

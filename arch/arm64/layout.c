@@ -206,6 +206,32 @@ static unsigned needed_bits(const struct platform *p)
 	return bits;
 }
 
+/* UEFI takes ACPI tables from fw_cfg. */
+static bool acpi_by_uefi(const struct vm_config *cfg)
+{
+	const struct fw_cfg_config *f = vm_config_fw_cfg(cfg);
+
+	return cfg->firmware_vars && f && f->acpi_table;
+}
+
+static bool wants_acpi(const struct vm_config *cfg)
+{
+	if (cfg->platform.tables == TABLES_AUTO)
+		return acpi_by_uefi(cfg);
+	return cfg->platform.tables == TABLES_ACPI;
+}
+
+static int check_tables(const struct vm_config *cfg, struct diag *d)
+{
+	if (cfg->platform.tables != TABLES_ACPI || !cfg->firmware ||
+	    acpi_by_uefi(cfg))
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "--platform tables=acpi: firmware takes them from "
+			 "fw_cfg, and only UEFI does: give --firmware-vars "
+			 "and --fw-cfg-config acpi_table=on, or tables=fdt");
+}
+
 int arm64_layout(struct platform *p, const struct vm_config *cfg,
 		 const struct host_caps *caps, struct diag *d)
 {
@@ -213,10 +239,10 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	int err;
 
 	p->arch = "arm64";
-	p->tables =
-		cfg->platform.tables == TABLES_ACPI ? TABLES_ACPI : TABLES_FDT;
+	p->tables = wants_acpi(cfg) ? TABLES_ACPI : TABLES_FDT;
 	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
-	if ((err = check_features(cfg, caps, d)) ||
+	if ((err = check_tables(cfg, d)) ||
+	    (err = check_features(cfg, caps, d)) ||
 	    (err = check_cpus(cfg, caps, d)) ||
 	    (err = layout_topology(p, cfg, d)) ||
 	    (err = fill_ram(p, cfg, caps, bits, d)) ||
@@ -251,7 +277,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 
 unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 {
-	bool acpi = cfg->platform.tables == TABLES_ACPI;
+	bool acpi = wants_acpi(cfg);
 	const struct arch_device all[] = {
 		{ "serial-pl011", PLAT_MMIO, ARM64_PL011_BASE,
 		  ARM64_SPI_PL011 },

@@ -3,8 +3,6 @@
  * DOC: arm64: the Linux boot protocol, see load.h
  *
  * Documentation/arch/arm64/booting.rst.
- *
- * Not implemented: --firmware together with ACPI tables.
  */
 #include "arch/arm64/load.h"
 
@@ -141,11 +139,6 @@ int arm64_load(struct arch_boot *boot, struct guest_ram *ram,
 		err = arch_fw_cfg_fill(p, load, 0, d);
 	if (err)
 		return err;
-	if (load->firmware_name && p->tables == TABLES_ACPI)
-		return diag_fail(d, ENOTSUP,
-				 "--platform tables=acpi: arm64 firmware gets "
-				 "a device tree: use fdt or auto with "
-				 "--firmware");
 	if (load->firmware_name)
 		return arm64_firmware_load(boot, ram, p, load, d);
 	err = load_files(&plan, ram, &p->ram[0], arm64_acpi_range(p).size_bytes,

@@ -45,6 +45,24 @@ static int add_dtb(struct arch_tables *t, const struct platform *p,
 	return arch_tables_add(t, "virt.dtb", GPA(0), data, size_bytes, d);
 }
 
+int arm64_dtb(struct arch_tables *out, const struct platform *p, struct diag *d)
+{
+	struct fdt_boot boot = { .cmdline = "" };
+	int err = seed(&boot, d);
+
+	return err ? err : add_dtb(out, p, &boot, d);
+}
+
+static int add_acpi(struct arch_tables *t, struct fdt_boot *boot,
+		    const struct platform *p, struct diag *d)
+{
+	if (p->tables != TABLES_ACPI)
+		return 0;
+	if (p->rom.size_bytes)
+		return arm64_acpi_unplaced(t, p, d);
+	return arm64_acpi(t, boot, p, d);
+}
+
 int arm64_tables(struct arch_tables *out, const struct platform *p,
 		 const char *cmdline, gpa_t initrd, uint64_t initrd_bytes,
 		 struct diag *d)
@@ -57,8 +75,8 @@ int arm64_tables(struct arch_tables *out, const struct platform *p,
 	struct arch_tables t = { .count = 0 };
 	int err = cmdline ? seed(&boot, d) : 0;
 
-	if (!err && p->tables == TABLES_ACPI)
-		err = arm64_acpi(&t, &boot, p, d);
+	if (!err)
+		err = add_acpi(&t, &boot, p, d);
 	if (!err)
 		err = add_dtb(&t, p, &boot, d);
 	if (err)

@@ -10,10 +10,19 @@
 #include "arch/arch.h"
 
 /**
+ * arm64_dtb - the whole device tree, for firmware: "virt.dtb", not placed
+ *
+ * Otherwise like arm64_tables() without command line, but with seeds.
+ */
+int arm64_dtb(struct arch_tables *out, const struct platform *p,
+	      struct diag *d);
+
+/**
  * arm64_tables - see struct arch.tables
  * @out: receives, with --platform tables=acpi, the ACPI and EFI tables at
  *	their places (acpi.h), and last "virt.dtb", not placed (gpa 0): the
- *	loader puts it where there is room; released by arch_tables_release()
+ *	loader puts it where there is room. With firmware, no table has a place
+ *	yet: it puts ACPI where it likes. Released by arch_tables_release()
  * @cmdline: NULL: without command line and random seeds, so that two calls
  *	give the same tree
  *

@@ -206,6 +206,28 @@ START_TEST(test_uefi_with_flash)
 }
 END_TEST
 
+/* Firmware needs all of the device tree, and places ACPI itself. */
+START_TEST(test_acpi)
+{
+	struct arch_tables t = { .count = 0 };
+	const void *dtb;
+
+	p.tables = TABLES_ACPI;
+	ck_assert_msg(!load_size(sizeof(file)), "%s", d.text[0]);
+	dtb = ram_pin(&ram, boot.arg, KIB(496));
+	ck_assert_int_eq(fdt_check_header(dtb), 0);
+	ck_assert_int_gt(fdt_path_offset(dtb, "/cpus"), 0);
+	ck_assert_int_eq(arch_arm64.tables(&t, &p, NULL, GPA(0), 0, &d), 0);
+	for (unsigned i = 0; i < t.count; i++)
+		ck_assert_uint_eq(t.table[i].gpa.v, 0);
+	ck_assert_str_eq(t.table[0].name, "rsdp.bin");
+	ck_assert_str_eq(t.table[t.count - 1].name, "virt.dtb");
+	ck_assert_int_gt(fdt_path_offset(t.table[t.count - 1].data, "/cpus"),
+			 0);
+	arch_tables_release(&t);
+}
+END_TEST
+
 START_TEST(test_uboot_with_flash)
 {
 	add_flash();
@@ -254,6 +276,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_uboot);
 	tcase_add_loop_test(tc, test_kernel, 0, 2);
+	tcase_add_test(tc, test_acpi);
 	tcase_add_test(tc, test_cuts);
 	tcase_add_test(tc, test_too_large);
 	tcase_add_test(tc, test_whole_rom);

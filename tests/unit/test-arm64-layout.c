@@ -156,6 +156,8 @@ END_TEST
 
 /* ---- mistakes ----------------------------------------------------------- */
 
+static char some_name[] = "f";
+
 static const struct mistake {
 	struct vm_config cfg;
 	struct host_caps caps;
@@ -201,6 +203,15 @@ static const struct mistake {
 	{ CPUS(1, 1, .nested = true), V3(40), EINVAL, "nested=on" },
 	{ CPUS(1, 1, .max_phys_bits = 31), V3(40), EINVAL,
 	  "max_phys_bits=31: arm64 guests need at least 32" },
+	{ { .memory.size_bytes = MIB(64),
+	    .cpus = { 1, 1 },
+	    .firmware = some_name,
+	    .platform.tables = TABLES_ACPI },
+	  V3(40),
+	  EINVAL,
+	  "--platform tables=acpi: firmware takes them from fw_cfg, and only "
+	  "UEFI does: give --firmware-vars and --fw-cfg-config acpi_table=on, "
+	  "or tables=fdt" },
 	{ MEM(0), V3(40), EINVAL, "--memory size=0: must be a positive" },
 	{ MEM(MIB(64) + 4096), V3(40), EINVAL, "multiple of 65536" },
 	{ MEM(GIB(64)), V3(36), E2BIG,
@@ -314,6 +325,46 @@ START_TEST(test_no_pci_no_its)
 }
 END_TEST
 
+/* UEFI, which --firmware-vars stands for, takes ACPI from fw_cfg. */
+static const struct {
+	enum tables_choice given;
+	bool firmware, vars, fw_cfg, acpi_table;
+	enum tables_choice got;
+} choices[] = {
+	{ TABLES_AUTO, .got = TABLES_FDT },
+	{ TABLES_ACPI, .got = TABLES_ACPI },
+	{ TABLES_AUTO, .firmware = true, .got = TABLES_FDT },
+	{ TABLES_AUTO, true, true, .got = TABLES_ACPI },
+	{ TABLES_FDT, true, true, .got = TABLES_FDT },
+	{ TABLES_ACPI, true, true, .got = TABLES_ACPI },
+	{ TABLES_AUTO, true, true, true, true, TABLES_ACPI },
+	{ TABLES_AUTO, true, true, true, false, TABLES_FDT },
+	{ TABLES_AUTO, true, false, true, true, TABLES_FDT },
+};
+
+START_TEST(test_tables)
+{
+	struct fw_cfg_config f = { .acpi_table = choices[_i].acpi_table };
+	struct host_caps caps = caps_of(40, true);
+	struct vm_config cfg = config_of(1, MIB(64));
+	bool acpi = choices[_i].got == TABLES_ACPI;
+	struct arch_device out[16];
+	struct platform p = { 0 };
+
+	cfg.platform.tables = choices[_i].given;
+	cfg.firmware = choices[_i].firmware ? some_name : NULL;
+	cfg.firmware_vars = choices[_i].vars ? some_name : NULL;
+	cfg.fw_cfg = &f;
+	cfg.fw_cfg_count = choices[_i].fw_cfg;
+	ck_assert_int_eq(arm64_layout(&p, &cfg, &caps, NULL), 0);
+	ck_assert_uint_eq(p.tables, choices[_i].got);
+	ck_assert_uint_eq(p.tpm.size_bytes != 0, acpi);
+	arm64_devices(&cfg, out);
+	ck_assert_str_eq(out[2].cls, acpi ? "ged" : "gpio-pl061");
+	platform_release(&p);
+}
+END_TEST
+
 START_TEST(test_devices)
 {
 	struct vm_config cfg = config_of(1, MIB(64));
@@ -403,6 +454,7 @@ int main(void)
 
 	tcase_add_loop_test(t, test_places, 0, ARRAY_SIZE(places));
 	tcase_add_loop_test(t, test_disjoint, 0, ARRAY_SIZE(places));
+	tcase_add_loop_test(t, test_tables, 0, ARRAY_SIZE(choices));
 	tcase_add_loop_test(t, test_mistakes, 0, ARRAY_SIZE(mistakes));
 	tcase_add_loop_test(t, test_mpidr, 0, ARRAY_SIZE(mpidrs));
 	tcase_add_test(t, test_topology);

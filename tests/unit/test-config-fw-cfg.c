@@ -30,6 +30,12 @@ static const struct {
 	  ITEM(N55 "n") ": is longer than 55 characters", 0 },
 	{ "items=[name=etc/e820,string=x],e820=off", NULL, 1 },
 	{ "items=[name=etc/e820,string=x]", ITEM("etc/e820") OWN, 0 },
+	{ "items=[name=etc/table-loader,string=x]",
+	  ITEM("etc/table-loader") OWN, 0 },
+	{ "items=[name=etc/acpi/rsdp,string=x]", ITEM("etc/acpi/rsdp") OWN, 0 },
+	{ "items=[name=etc/acpi/tables,string=x]", ITEM("etc/acpi/tables") OWN,
+	  0 },
+	{ "acpi_table=off,items=[name=etc/acpi/tables,string=x]", NULL, 1 },
 	{ "items=[name=a,string=x:name=b,string=y:name=a,file=z]",
 	  ITEM("a") ": given twice", 0 },
 	{ "items=[name=a b,string=x]",
@@ -143,6 +149,7 @@ START_TEST(who_has_it)
 	ck_assert(vm_config_fw_cfg(&c)->kernel);
 	ck_assert(vm_config_fw_cfg(&c)->cmdline);
 	ck_assert(vm_config_fw_cfg(&c)->initramfs);
+	ck_assert(vm_config_fw_cfg(&c)->acpi_table);
 	c.fw_cfg = &f;
 	c.fw_cfg_count = 1;
 	ck_assert_ptr_null(vm_config_fw_cfg(&c));

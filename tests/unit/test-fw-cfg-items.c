@@ -36,7 +36,11 @@ static void setup(void)
 	items = fw_cfg_new();
 	setup_bytes = 0;
 	config = (struct fw_cfg_config){
-		.e820 = true, .kernel = true, .cmdline = true, .initramfs = true
+		.e820 = true,
+		.kernel = true,
+		.cmdline = true,
+		.initramfs = true,
+		.acpi_table = true,
 	};
 	given = (struct fw_cfg_given){ .count = 0 };
 	load = (struct arch_payload){ .kernel_fd = -1,
@@ -197,6 +201,41 @@ START_TEST(an_item_that_is_too_large)
 }
 END_TEST
 
+/* What is in them: test-acpi-loader.c. */
+static void expect_acpi(bool want)
+{
+	static const char *const names[] = { "etc/acpi/rsdp", "etc/acpi/tables",
+					     "etc/table-loader" };
+
+	fw_cfg_clear(items);
+	fill();
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		uint32_t size;
+		uint8_t *data = file(names[i], &size);
+
+		ck_assert_int_eq(data != NULL, want);
+		if (want)
+			ck_assert_mem_eq(data,
+					 i == 0	  ? "RSD PTR "
+					 : i == 1 ? "DSDT"
+						  : "\1\0\0\0",
+					 4);
+		free(data);
+	}
+}
+
+START_TEST(acpi)
+{
+	p.tables = TABLES_ACPI;
+	expect_acpi(true);
+	config.acpi_table = false;
+	expect_acpi(false);
+	config.acpi_table = true;
+	p.tables = TABLES_FDT;
+	expect_acpi(false);
+}
+END_TEST
+
 /* ---- a kernel ---- */
 
 static void expect(uint16_t size_key, uint16_t key, const char *want,
@@ -337,6 +376,7 @@ int main(void)
 	tcase_add_test(t, no_memory_map);
 	tcase_add_test(t, items_of_the_user);
 	tcase_add_test(t, an_item_that_is_too_large);
+	tcase_add_test(t, acpi);
 	tcase_add_test(t, a_kernel);
 	tcase_add_test(t, a_kernel_in_two_parts);
 	tcase_add_test(t, parts_that_are_switched_off);
