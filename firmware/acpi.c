@@ -420,6 +420,49 @@ static int add_spcr(struct builder *bl, gpa_t *where, struct diag *d)
 	return add(bl, &b, where, d);
 }
 
+/* ---- DBG2: Microsoft Debug Port Table 2, 2020 ---- */
+
+enum { DBG2_SERIAL = 0x8000 };
+enum {
+	DBG2_FIRST = 44, /* the port's structure, in the table */
+	DBG2_GAS = 22,	 /* from here on in that structure */
+	DBG2_SIZE = DBG2_GAS + GAS_BYTES,
+	DBG2_NAME = DBG2_SIZE + 4,
+};
+
+/* The port that SPCR names, by its name in the DSDT */
+static int add_dbg2(struct builder *bl, gpa_t *where, struct diag *d)
+{
+	const struct plat_dev *dev = platform_find(bl->p, PLAT_CONSOLE);
+	char name[] = "\\_SB.DV00";
+	uint8_t gas[GAS_BYTES] = { 0 };
+	struct acpi_buf b = { 0 };
+
+	dsdt_dev_name(name + strlen("\\_SB."), (unsigned)(dev - bl->p->dev));
+	fill_gas(gas, dev,
+		 dev->range[0].bus == PLAT_PIO ? GAS_BYTE : GAS_DWORD);
+	acpi_table_begin(&b, "DBG2", 0);
+	acpi_put32(&b, DBG2_FIRST);
+	acpi_put32(&b, 1); /* ports */
+	acpi_put8(&b, 0);  /* revision */
+	acpi_put16(&b, DBG2_NAME + sizeof(name));
+	acpi_put8(&b, 1); /* register ranges */
+	acpi_put16(&b, sizeof(name));
+	acpi_put16(&b, DBG2_NAME);
+	acpi_put16(&b, 0); /* OEM data, and where */
+	acpi_put16(&b, 0);
+	acpi_put16(&b, DBG2_SERIAL);
+	acpi_put16(&b, (uint16_t)spcr_type(dev));
+	acpi_put16(&b, 0);
+	acpi_put16(&b, DBG2_GAS);
+	acpi_put16(&b, DBG2_SIZE);
+	acpi_put(&b, gas, sizeof(gas));
+	acpi_put32(&b, (uint32_t)dev->range[0].size_bytes);
+	acpi_put(&b, name, sizeof(name));
+	acpi_table_end(&b);
+	return add(bl, &b, where, d);
+}
+
 /* ---- WDAT: Microsoft, Hardware Watchdog Timers Design Specification ---- */
 
 #define WDAT_NO_PCI 0xff
@@ -648,12 +691,12 @@ static const struct {
 	bool (*wanted)(const struct platform *p);
 	int (*add)(struct builder *bl, gpa_t *where, struct diag *d);
 } tables[] = {
-	{ always, add_madt },	   { has_pci, add_mcfg },
-	{ has_console, add_spcr }, { has_watchdog, add_wdat },
-	{ has_numa, add_srat },	   { has_numa, add_slit },
-	{ has_hmat, add_hmat },	   { has_tpm, add_tpm2 },
-	{ has_gic, add_gtdt },	   { has_gic, add_pptt },
-	{ has_its, add_iort },
+	{ always, add_madt },	    { has_pci, add_mcfg },
+	{ has_console, add_spcr },  { has_console, add_dbg2 },
+	{ has_watchdog, add_wdat }, { has_numa, add_srat },
+	{ has_numa, add_slit },	    { has_hmat, add_hmat },
+	{ has_tpm, add_tpm2 },	    { has_gic, add_gtdt },
+	{ has_gic, add_pptt },	    { has_its, add_iort },
 };
 
 static int build(struct builder *bl, struct diag *d)

@@ -3,16 +3,16 @@
  * DOC: the ACPI tables of a machine, from its platform description
  *
  * Hardware-reduced ACPI: RSDP, XSDT, FADT, DSDT (dsdt.h), MADT, MCFG when
- * there is PCI, SPCR when there is a console, WDAT when there is a watchdog,
- * SRAT, SLIT and, when it has something to say, HMAT when there are NUMA nodes
- * (acpi-numa.h); with a GIC also GTDT, PPTT, and IORT when there is an ITS
- * (acpi-arm64.h). Tables are written for the place where they will be; where
- * they point to each other is noted, for firmware that moves them
+ * there is PCI, SPCR and DBG2 when there is a console, WDAT when there is a
+ * watchdog, SRAT, SLIT and, when it has something to say, HMAT when there are
+ * NUMA nodes (acpi-numa.h); with a GIC also GTDT, PPTT, and IORT when there is
+ * an ITS (acpi-arm64.h). Tables are written for the place where they will be;
+ * where they point to each other is noted, for firmware that moves them
  * (acpi-loader.h).
  *
- * ACPI 6.3 (FADT) to 6.5; PCI Firmware 3.3 (MCFG); SPCR 1.03.
+ * ACPI 6.3 (FADT) to 6.5; PCI Firmware 3.3 (MCFG); SPCR 1.03; DBG2 of 2020.
  *
- * Not implemented: DBG2, VIOT, hot-plug.
+ * Not implemented: VIOT, hot-plug.
  *
  * Threads: pure, any thread.
  */

@@ -170,13 +170,18 @@ static void put_resources(struct acpi_buf *b, const struct platform *p,
 	aml_crs_close(b, crs);
 }
 
+void dsdt_dev_name(char name[5], unsigned n)
+{
+	snprintf(name, 5, "DV%02X", n & 0xff);
+}
+
 static void put_dev(struct acpi_buf *b, const struct platform *p, unsigned n)
 {
 	const struct plat_dev *dev = &p->dev[n];
 	struct aml_mark mark;
 	char name[5];
 
-	snprintf(name, sizeof(name), "DV%02X", n & 0xff);
+	dsdt_dev_name(name, n);
 	mark = aml_device(b, name);
 	aml_name_id(b, "_HID", dev->hid);
 	aml_name_integer(b, "_UID", dev->uid);

@@ -27,6 +27,9 @@
  */
 uint32_t acpi_gsi(const struct platform *p, uint32_t pin);
 
+/** dsdt_dev_name - what platform.dev[@n] is called in \_SB; with a NUL */
+void dsdt_dev_name(char name[5], unsigned n);
+
 /**
  * dsdt_build - write the DSDT into @b, which must be empty
  *

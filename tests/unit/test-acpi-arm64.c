@@ -390,6 +390,29 @@ START_TEST(test_gtdt)
 }
 END_TEST
 
+START_TEST(test_dbg2)
+{
+	const struct sample *s = sample_nth(true, _i);
+	const struct arch_table *t;
+	struct machine m;
+
+	machine_make(&m, s);
+	t = by_name(&m, "dbg2.aml");
+	ck_assert_int_eq(t != NULL, !s->bare);
+	ck_assert_int_eq(by_name(&m, "spcr.aml") != NULL, !s->bare);
+	if (t) {
+		const uint8_t *e = t->data + get_le32(t->data + 36);
+
+		ck_assert_uint_eq(get_le32(e + 12), 0x38000); /* PL011 */
+		e += get_le16(e + 18);
+		ck_assert_uint_eq(e[0], 0);
+		ck_assert_uint_eq(get_le64(e + 4), 0x09000000);
+		ck_assert_uint_eq(get_le32(e + 12), 0x1000);
+	}
+	machine_free(&m);
+}
+END_TEST
+
 START_TEST(test_numa)
 {
 	const struct sample *s = sample_nth(true, _i);
@@ -447,6 +470,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_madt, 0, n);
 	tcase_add_loop_test(t, test_pptt, 0, n);
 	tcase_add_loop_test(t, test_gtdt, 0, n);
+	tcase_add_loop_test(t, test_dbg2, 0, n);
 	tcase_add_loop_test(t, test_numa, 0, n);
 	tcase_add_test(t, test_no_room);
 	suite_add_tcase(s, t);

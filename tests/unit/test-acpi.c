@@ -553,6 +553,42 @@ START_TEST(test_spcr)
 }
 END_TEST
 
+/* The DBG2 names the device of the DSDT that has the console's ports. */
+START_TEST(test_dbg2)
+{
+	const struct sample *s = sample_nth(false, _i);
+	const struct arch_table *t;
+	struct machine m;
+
+	machine_make(&m, s);
+	t = table_by_sig(&m.t, "DBG2");
+	ck_assert_int_eq(t != NULL, !s->bare);
+	if (t) {
+		const uint8_t *dsdt = need(&m, "DSDT");
+		const uint8_t *e = t->data + get_le32(t->data + 36);
+		const char *name = (const char *)e + get_le16(e + 6);
+		const uint8_t *dev;
+
+		ck_assert_uint_eq(get_le32(t->data + 40), 1);
+		ck_assert_uint_eq(get_le16(e + 1), t->data + t->size_bytes - e);
+		ck_assert_uint_eq(get_le32(e + 12), 0x8000); /* 16550 */
+		e += get_le16(e + 18);
+		ck_assert_uint_eq(e[0], 1);
+		ck_assert_uint_eq(get_le64(e + 4), 0x3f8);
+		ck_assert_uint_eq(get_le32(e + 12), 8);
+		ck_assert_int_eq(strncmp(name, "\\_SB.DV", 7), 0);
+		ck_assert_uint_eq(strlen(name), 9);
+		dev = memmem(dsdt, get_le32(dsdt + 4), name + 5, 4);
+		ck_assert_ptr_nonnull(dev);
+		/* the next _CRS has the ports */
+		dev = memmem(dev, 200, "_CRS", 4);
+		ck_assert_ptr_nonnull(dev);
+		ck_assert_ptr_nonnull(memmem(dev, 20, "\x47\x01\xf8\x03", 4));
+	}
+	machine_free(&m);
+}
+END_TEST
+
 /* Every action that Linux' wdat_wdt runs, on the register that does it. */
 START_TEST(test_wdat)
 {
@@ -978,6 +1014,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_madt, 0, n);
 	tcase_add_loop_test(t, test_mcfg, 0, n);
 	tcase_add_loop_test(t, test_spcr, 0, n);
+	tcase_add_loop_test(t, test_dbg2, 0, n);
 	tcase_add_loop_test(t, test_wdat, 0, n);
 	tcase_add_loop_test(t, test_numa, 0, n);
 	tcase_add_loop_test(t, test_dsdt_devices, 0, n);
