@@ -122,7 +122,13 @@ $(B)/bench/requests: tests/images/tools/requests.c $(O)/.deps
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $<
-bench-programs := $(B)/bench/elapsed $(B)/bench/requests $(if $(filter x86_64,$(ARCH)),$(B)/bench/minimal-kvm)
+# With the whole library, as it is shipped.
+$(B)/bench/tables: $(B)/tests/bench/tables.o $(B)/libspandrel.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+-include $(B)/tests/bench/tables.d
+bench-programs := $(B)/bench/elapsed $(B)/bench/requests $(B)/bench/tables $(if $(filter x86_64,$(ARCH)),$(B)/bench/minimal-kvm)
 .PHONY: bench bench-build
 bench-build: $(B)/spandrel $(bench-programs) payloads
 bench:
