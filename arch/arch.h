@@ -9,6 +9,7 @@
  * others can build and print tables (`spandrel tables --arch`).
  *
  * Order of calls for a machine:
+ *	recognise      which machine the firmware is made for
  *	layout         where RAM, windows and fixed devices go
  *	irqchip_new    interrupt controller outside the hypervisor, wires
  *	devices        which fixed devices to realise; they describe themselves
@@ -146,6 +147,17 @@ struct arch {
 	const char *name;
 
 	/**
+	 * @recognise: what machine the firmware of @load is made for; fills
+	 * those fields of @p that layout() must know; NULL: one machine suits
+	 * all. Only where there is firmware
+	 *
+	 * Return: 0, -EINVAL, -E2BIG, -EIO; firmware that nobody knows is
+	 * load()'s affair.
+	 */
+	int (*recognise)(struct platform *p, const struct arch_payload *load,
+			 struct diag *d);
+
+	/**
 	 * @layout: check the configuration against the architecture's limits
 	 * and fill @p: RAM ranges, CPUs and their ids, windows, interrupt
 	 * controller, places of fixed devices
@@ -155,8 +167,10 @@ struct arch {
 	int (*layout)(struct platform *p, const struct vm_config *cfg,
 		      const struct host_caps *caps, struct diag *d);
 
-	/** @devices: fixed devices for @cfg; @out has room for 16; count */
-	unsigned (*devices)(const struct vm_config *cfg,
+	/** @devices: fixed devices for @p and @cfg; @out has room for 16;
+	 * count */
+	unsigned (*devices)(const struct platform *p,
+			    const struct vm_config *cfg,
 			    struct arch_device *out);
 
 	/** @host_config: fill the architecture's part of @out (the arrays it

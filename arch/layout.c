@@ -143,12 +143,13 @@ void layout_parts(struct platform *p, const struct vm_config *cfg)
 }
 
 /* Is it one that every machine has, or one that was asked for? */
-static bool wanted(const struct vm_config *cfg, const char *cls)
+static bool wanted(const struct platform *p, const struct vm_config *cfg,
+		   const char *cls)
 {
 	if (!strcmp(cls, "flash-cfi"))
 		return cfg->firmware_vars;
 	if (!strcmp(cls, "fw-cfg"))
-		return vm_config_fw_cfg(cfg);
+		return vm_config_fw_cfg(cfg, p->q35);
 	if (!strcmp(cls, "watchdog-sp805"))
 		return cfg->watchdog;
 	if (!strcmp(cls, "vmgenid"))
@@ -158,13 +159,14 @@ static bool wanted(const struct vm_config *cfg, const char *cls)
 	return true;
 }
 
-unsigned layout_devices(struct arch_device *out, const struct vm_config *cfg,
+unsigned layout_devices(struct arch_device *out, const struct platform *p,
+			const struct vm_config *cfg,
 			const struct arch_device *all, unsigned count)
 {
 	unsigned n = 0;
 
 	for (unsigned i = cfg->serial.mode == CHAR_OFF; i < count; i++)
-		if (wanted(cfg, all[i].cls))
+		if (wanted(p, cfg, all[i].cls))
 			out[n++] = all[i];
 	return n;
 }

@@ -67,7 +67,8 @@ void layout_parts(struct platform *p, const struct vm_config *cfg);
  * @all: @count devices, the first of which is the serial port; it is left out
  *	with --serial off, and others if they were not asked for
  */
-unsigned layout_devices(struct arch_device *out, const struct vm_config *cfg,
+unsigned layout_devices(struct arch_device *out, const struct platform *p,
+			const struct vm_config *cfg,
 			const struct arch_device *all, unsigned count);
 
 #endif

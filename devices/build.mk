@@ -19,7 +19,7 @@ obj-y += devices/block/qcow2.o devices/block/qcow2-header.o \
 else
 obj-y += devices/block/qcow2-stub.o
 endif
-obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o
+obj-y += devices/pci/func.o devices/pci/msix.o devices/pci/root.o devices/pci/q35.o
 obj-$(CONFIG_WATCHDOG) += devices/legacy/watchdog-sp805.o
 obj-$(CONFIG_VMGENID) += devices/legacy/vmgenid.o
 obj-$(CONFIG_VMCLOCK) += devices/legacy/vmclock.o

@@ -63,11 +63,12 @@ const struct schema_option fw_cfg_option = {
 	ITEMS(fw_cfg, fw_cfg_count, fw_cfg_config, 1),
 	KEYS(keys),
 	.doc = "what firmware and guest find by fw_cfg; with --firmware-vars "
-	       "there is one without this option, too",
+	       "and for OVMF there is one without this option, too",
 	MACHINE,
 };
 
-const struct fw_cfg_config *vm_config_fw_cfg(const struct vm_config *c)
+const struct fw_cfg_config *vm_config_fw_cfg(const struct vm_config *c,
+					     bool needed)
 {
 	static const struct fw_cfg_config all = {
 		.e820 = true,
@@ -79,7 +80,7 @@ const struct fw_cfg_config *vm_config_fw_cfg(const struct vm_config *c)
 
 	if (c->fw_cfg_count)
 		return c->fw_cfg->disable ? NULL : c->fw_cfg;
-	return c->firmware_vars ? &all : NULL;
+	return needed || c->firmware_vars ? &all : NULL;
 }
 
 /* ---- items=[…] -----------------------------------------------------------*/

@@ -387,7 +387,8 @@ static const struct schema_option firmware_option = {
 	KEYS(firmware_keys),
 	.doc = "firmware, which loads a system from a disk, or starts "
 	       "--kernel; "
-	       "x86_64: CLOUDHV.fd, or another ELF file with a PVH entry; "
+	       "x86_64: CLOUDHV.fd, or another ELF file with a PVH entry, or "
+	       "OVMF_CODE_4M.fd; "
 	       "arm64: AAVMF_CODE.fd, or U-Boot for qemu_arm64",
 	MACHINE,
 };
@@ -782,7 +783,7 @@ static int check_tpm(const struct vm_config *c, struct diag *d)
 /* Firmware gets a kernel, and what belongs to it, by fw_cfg. */
 static int check_firmware_kernel(const struct vm_config *c, struct diag *d)
 {
-	const struct fw_cfg_config *f = vm_config_fw_cfg(c);
+	const struct fw_cfg_config *f = vm_config_fw_cfg(c, false);
 	const struct {
 		const char *given, *option;
 		bool passed;

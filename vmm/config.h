@@ -460,8 +460,10 @@ uint64_t vm_config_ram_bytes(const struct vm_config *c);
 /** vm_config_ram_shared - can other processes map all of it? */
 bool vm_config_ram_shared(const struct vm_config *c);
 
-/** vm_config_fw_cfg - what goes through fw_cfg; NULL: the machine has none */
-const struct fw_cfg_config *vm_config_fw_cfg(const struct vm_config *c);
+/** vm_config_fw_cfg - what goes through fw_cfg; NULL: the machine has none
+ * @needed: its firmware does nothing without */
+const struct fw_cfg_config *vm_config_fw_cfg(const struct vm_config *c,
+					     bool needed);
 
 /** vm_config_warn - log what is allowed but unwise on this host */
 void vm_config_warn(const struct vm_config *c);

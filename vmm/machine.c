@@ -195,7 +195,7 @@ static int add_by_rule(struct machine *m, const struct device_rule *r,
 static int add_fixed_devices(struct machine *m, struct diag *d)
 {
 	struct arch_device fixed[16];
-	unsigned count = m->arch->devices(m->cfg, fixed);
+	unsigned count = m->arch->devices(&m->platform, m->cfg, fixed);
 	int err = 0;
 
 	for (unsigned i = 0; i < count && !err; i++) {
@@ -313,7 +313,8 @@ static int add_rom(struct machine *m, struct diag *d)
 /* It is filled when the machine is switched on. */
 static int add_fw_cfg(struct machine *m, struct diag *d)
 {
-	if (!vm_config_fw_cfg(m->cfg))
+	m->payload.fw_cfg_config = vm_config_fw_cfg(m->cfg, m->platform.q35);
+	if (!m->payload.fw_cfg_config)
 		return 0;
 	m->fw_cfg = m->payload.fw_cfg = fw_cfg_new();
 	return m->fw_cfg ? 0 : diag_fail(d, ENOMEM, "out of memory");
@@ -361,10 +362,12 @@ static int assemble(struct machine *m, struct diag *d)
 	if (!m->loop)
 		return -errno;
 	err = add_wake(m, d);
+	if (!err && (m->host || m->cfg->firmware))
+		err = payload_open(&m->payload, m->cfg, d);
+	if (!err && m->cfg->firmware && m->arch->recognise)
+		err = m->arch->recognise(&m->platform, &m->payload, d);
 	if (!err)
 		err = m->arch->layout(&m->platform, m->cfg, &m->caps, d);
-	if (!err && m->host)
-		err = payload_open(&m->payload, m->cfg, d);
 	if (!err && m->host)
 		err = zones_map(&m->ram, &m->platform, m->cfg, d);
 	if (!err && m->host)

@@ -52,10 +52,9 @@ static int open_items(struct arch_payload *p, const struct vm_config *cfg,
 	struct fw_cfg_given *g;
 	int err;
 
-	p->fw_cfg_config = vm_config_fw_cfg(cfg);
-	if (!p->fw_cfg_config || !p->fw_cfg_config->items)
+	if (!cfg->fw_cfg_count || !cfg->fw_cfg->items)
 		return 0;
-	err = fw_cfg_given_new(&p->given, p->fw_cfg_config->items, d);
+	err = fw_cfg_given_new(&p->given, cfg->fw_cfg->items, d);
 	if (err)
 		return err;
 	g = p->given;

@@ -244,7 +244,9 @@ struct platform {
 	struct plat_range pmem[PLAT_PMEM_MAX];
 	unsigned pmem_count;
 	struct plat_range vmgenid, vmclock; /* memory of these devices */
-	struct plat_range rom; /* firmware executes in place; size 0: none */
+	struct plat_range rom;	 /* firmware executes in place; size 0: none */
+	struct plat_range flash; /* for its variables; size 0: no place */
+	bool q35; /* x86_64: firmware wants the chipset of QEMU's PC */
 	struct topology topology;
 	struct plat_cpu *cpu;
 	unsigned cpu_count, cpu_enabled;

@@ -209,7 +209,7 @@ static unsigned needed_bits(const struct platform *p)
 /* UEFI takes ACPI tables from fw_cfg. */
 static bool acpi_by_uefi(const struct vm_config *cfg)
 {
-	const struct fw_cfg_config *f = vm_config_fw_cfg(cfg);
+	const struct fw_cfg_config *f = vm_config_fw_cfg(cfg, false);
 
 	return cfg->firmware_vars && f && f->acpi_table;
 }
@@ -275,7 +275,8 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
-unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
+unsigned arm64_devices(const struct platform *p, const struct vm_config *cfg,
+		       struct arch_device *out)
 {
 	bool acpi = wants_acpi(cfg);
 	const struct arch_device all[] = {
@@ -295,5 +296,5 @@ unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out)
 		  ARCH_NO_PIN },
 	};
 
-	return layout_devices(out, cfg, all, ARRAY_SIZE(all));
+	return layout_devices(out, p, cfg, all, ARRAY_SIZE(all));
 }

@@ -119,6 +119,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 		 const struct host_caps *caps, struct diag *d);
 
 /** arm64_devices - see struct arch.devices; pure */
-unsigned arm64_devices(const struct vm_config *cfg, struct arch_device *out);
+unsigned arm64_devices(const struct platform *p, const struct vm_config *cfg,
+		       struct arch_device *out);
 
 #endif

@@ -101,7 +101,8 @@ static int fake_layout(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
-static unsigned fake_devices(const struct vm_config *cfg,
+static unsigned fake_devices(const struct platform *p,
+			     const struct vm_config *cfg,
 			     struct arch_device *out)
 {
 	static const struct arch_device all[] = {
@@ -113,7 +114,7 @@ static unsigned fake_devices(const struct vm_config *cfg,
 		{ "watchdog-sp805", PLAT_MMIO, FAKE_WATCHDOG_GPA, ARCH_NO_PIN },
 	};
 
-	return layout_devices(out, cfg, all, ARRAY_SIZE(all));
+	return layout_devices(out, p, cfg, all, ARRAY_SIZE(all));
 }
 
 static int fake_host_config(const struct platform *p,

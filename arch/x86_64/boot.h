@@ -46,6 +46,7 @@
 enum x86_protocol {
 	X86_PVH = 1,	 /* 32-bit, EBX = hvm_start_info */
 	X86_LINUX64 = 2, /* long mode, RSI = boot_params */
+	X86_RESET = 3,	 /* as power-on leaves it, at 0xFFFFFFF0 */
 };
 
 /** X86_HEAD_BYTES - how much of a file the loaders get to recognise it by;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: x86_64: firmware that starts like a PVH kernel
+ * DOC: x86_64: firmware, recognised by content
  *
  * CLOUDHV.fd (edk2's OvmfPkg/CloudHv, Debian's cloudhv-efi-x86-64) and
  * rust-hypervisor-firmware are ELF files with a PVH entry. They find memory
@@ -15,15 +15,16 @@
  * controller's port 0x64.
  *
  * It does not look for fw_cfg; other firmware may, and finds a kernel there
- * (arch/fw-cfg.c).
+ * (arch/fw-cfg.c). OVMF is different in all of this: see pc-firmware.h.
  *
- * Not implemented: OVMF for QEMU's PC, variables in flash.
+ * Not implemented: variables in flash.
  */
 #include "arch/x86_64/firmware.h"
 
 #include <errno.h>
 
 #include "arch/x86_64/bzimage.h"
+#include "arch/x86_64/pc-firmware.h"
 #include "arch/x86_64/pvh.h"
 
 static int not_firmware(const struct x86_image *img, struct diag *d)
@@ -33,7 +34,7 @@ static int not_firmware(const struct x86_image *img, struct diag *d)
 	return diag_fail(d, ENOEXEC,
 			 "%s %s: is %s; x86_64 starts an ELF file with a PVH "
 			 "entry, such as CLOUDHV.fd of Debian's "
-			 "cloudhv-efi-x86-64",
+			 "cloudhv-efi-x86-64, or OVMF_CODE_4M.fd of ovmf",
 			 img->option, img->name, is ? is : "not firmware");
 }
 
@@ -56,6 +57,14 @@ static int check_platform(const struct x86_image *img, const struct platform *p,
 			 img->option, img->name);
 }
 
+static int load_pc(struct x86_kernel *k, const struct x86_image *img,
+		   const struct platform *p, const struct arch_payload *load,
+		   struct diag *d)
+{
+	k->protocol = X86_RESET;
+	return x86_pc_load(img, p, load, d);
+}
+
 int x86_firmware_load(struct x86_kernel *k, const struct guest_ram *ram,
 		      const struct platform *p, const struct arch_payload *load,
 		      struct diag *d)
@@ -68,10 +77,12 @@ int x86_firmware_load(struct x86_kernel *k, const struct guest_ram *ram,
 		return err;
 	if (x86_bzimage_is(&img))
 		return a_kernel(&img, d);
-	if (!x86_pvh_is(&img))
-		return not_firmware(&img, d);
-	if ((err = x86_pvh_load(k, &img, ram, d)) ||
-	    (err = check_platform(&img, p, d)))
+	err = x86_pvh_is(&img) ? x86_pvh_load(k, &img, ram, d)
+	      : p->q35	       ? load_pc(k, &img, p, load, d)
+			       : not_firmware(&img, d);
+	if (!err)
+		err = check_platform(&img, p, d);
+	if (err)
 		return err;
 	return k->is_linux ? a_kernel(&img, d) : 0;
 }

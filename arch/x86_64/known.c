@@ -3,15 +3,13 @@
  * DOC: x86_64: what people give as a kernel or as firmware by mistake
  *
  * Recognised by marks at fixed places, only to be named in a message; those of
- * firmware are in arch/firmware-marks.h. The x86 reset vector is the last 16
- * bytes of an image, and is there if they are not what erased flash reads as.
+ * firmware are in arch/firmware-marks.h.
  */
 #include <string.h>
 
 #include "arch/firmware-marks.h"
 #include "arch/x86_64/boot.h"
-
-#define RESET_VECTOR 16
+#include "arch/x86_64/pc-firmware.h"
 
 static bool has(const struct x86_image *img, unsigned at, const char *mark,
 		unsigned bytes)
@@ -51,21 +49,6 @@ static const char *by_mark(const struct x86_image *img)
 	return NULL;
 }
 
-static bool has_reset_vector(const struct x86_image *img)
-{
-	static const uint8_t erased[RESET_VECTOR] = {
-		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-	};
-	uint8_t end[RESET_VECTOR];
-
-	return img->size_bytes >= sizeof(end) &&
-	       !x86_image_read(img, img->size_bytes - sizeof(end), end,
-			       sizeof(end), NULL) &&
-	       memcmp(end, erased, sizeof(end)) != 0 &&
-	       memcmp(end, (uint8_t[RESET_VECTOR]){ 0 }, sizeof(end)) != 0;
-}
-
 static const char *by_volume(const struct x86_image *img)
 {
 	const uint8_t *head = img->head;
@@ -75,9 +58,8 @@ static const char *by_volume(const struct x86_image *img)
 		return "UEFI firmware for arm64 (AAVMF)";
 	if (!firmware_volume_at(head, len, 0))
 		return NULL;
-	if (has_reset_vector(img))
-		return "UEFI firmware for QEMU's PC (OVMF), which needs "
-		       "devices that are not there";
+	if (x86_is_pc_firmware(img))
+		return "UEFI firmware for QEMU's PC (OVMF)";
 	if (firmware_is_variables(head, len))
 		return "a store of UEFI variables without firmware";
 	return "a part of UEFI firmware";

@@ -126,8 +126,9 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 {
 	uint64_t size = vm_config_ram_bytes(cfg);
 	uint64_t end = UINT64_C(1) << p->pa_bits;
-	uint64_t room = X86_LOW_RAM_END + (end - X86_HIGH_RAM_BASE);
-	uint64_t low = MIN(size, X86_LOW_RAM_END);
+	uint64_t low_end = p->q35 ? X86_Q35_LOW_RAM_END : X86_LOW_RAM_END;
+	uint64_t room = low_end + (end - X86_HIGH_RAM_BASE);
+	uint64_t low = MIN(size, low_end);
 	int err = layout_check_memory(cfg, caps, room, p->pa_bits, d);
 
 	if (err)
@@ -156,6 +157,11 @@ static void fill_pci(struct platform *p)
 	pci->ecam = layout_mmio(X86_ECAM_BASE, MIB(X86_ECAM_BUSES));
 	pci->bus_count = X86_ECAM_BUSES;
 	pci->mmio32 = layout_mmio(X86_PCI_MEM32_BASE, X86_PCI_MEM32_SIZE);
+	if (p->q35) {
+		pci->ecam = layout_mmio(0, 0);
+		pci->mmio32 =
+			layout_mmio(X86_Q35_LOW_RAM_END, X86_Q35_PCI_SIZE);
+	}
 	pci->mmio64 = layout_mmio(base, end - base);
 	pci->pio = ports(X86_PCI_PORT_BASE, X86_PCI_PORT_SIZE);
 	pci->cf8 = true;
@@ -197,7 +203,8 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
-unsigned x86_devices(const struct vm_config *cfg, struct arch_device *out)
+unsigned x86_devices(const struct platform *p, const struct vm_config *cfg,
+		     struct arch_device *out)
 {
 	static const struct arch_device all[] = {
 		{ "serial-16550", PLAT_PIO, X86_SERIAL_PORT, X86_WIRE_SERIAL },
@@ -210,7 +217,7 @@ unsigned x86_devices(const struct vm_config *cfg, struct arch_device *out)
 		{ "watchdog-sp805", PLAT_MMIO, X86_WATCHDOG_BASE, ARCH_NO_PIN },
 	};
 
-	return layout_devices(out, cfg, all, ARRAY_SIZE(all));
+	return layout_devices(out, p, cfg, all, ARRAY_SIZE(all));
 }
 
 int x86_host_config(const struct platform *p, struct host_vm_config *out,

@@ -17,8 +17,9 @@
  *	0xFEC0_0000    IOAPIC
  *	0xFED4_0000    TPM, 5 localities of 4 KiB
  *	0xFEE0_0000    local APIC, MSI doorbell
- *	0xFFFB_D000    3 pages that VMX wants for real mode; KVM's default
- *		       identity-map page is the one below them
+ *	0xFEFF_C000    4 pages that VMX wants for real mode: KVM's identity
+ *		       map, and the TSS from 0xFEFF_D000 on
+ *	0xFF00_0000    firmware made for a PC, up to the end
  *	0x1_0000_0000  RAM, as much as did not fit below
  *	end of RAM     PCI 64-bit memory window, up to the last address
  *
@@ -35,6 +36,15 @@
  *		       VMClock                   wire 7
  *		       virtio-mmio               wires 10 to 19
  *		       PCI INTA..INTD            wires 20 to 23
+ *
+ * Firmware made for a PC (OVMF, platform.q35) finds out about RAM by fw_cfg and
+ * has other numbers built in. It puts ECAM where it wants it, 0xB000_0000 in
+ * Debian 12, 0xE000_0000 later, and the 32-bit window behind or in front of it
+ * (edk2, PlatformInitLib/MemDetect.c). Here RAM ends below both, as on QEMU's
+ * q35, and the window spans all of it. ACPI tables do not mention ECAM, so
+ * Linux uses the ports:
+ *
+ *	0x8000_0000    PCI 32-bit memory window, 1984 MiB
  *
  * A wire is an IOAPIC pin, and the ACPI GSI of the same number.
  *
@@ -60,6 +70,8 @@
 #define X86_PCI_MEM32_SIZE  MIB(640)
 #define X86_ECAM_BASE	    UINT64_C(0xE8000000)
 #define X86_ECAM_BUSES	    1
+#define X86_Q35_LOW_RAM_END UINT64_C(0x80000000)
+#define X86_Q35_PCI_SIZE    MIB(1984)
 #define X86_VIRTIO_BASE	    UINT64_C(0xFEB00000)
 #define X86_VIRTIO_STRIDE   KIB(4)
 #define X86_VIRTIO_COUNT    10
@@ -69,7 +81,7 @@
 #define X86_TPM_BASE	    UINT64_C(0xFED40000)
 #define X86_TPM_SIZE	    KIB(20)
 #define X86_LAPIC_BASE	    UINT64_C(0xFEE00000)
-#define X86_TSS_BASE	    UINT64_C(0xFFFBD000)
+#define X86_TSS_BASE	    UINT64_C(0xFEFFD000)
 #define X86_HIGH_RAM_BASE   GIB(4)
 #define X86_SERIAL_PORT	    0x3f8
 #define X86_RTC_PORT	    0x70
@@ -125,7 +137,8 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	       const struct host_caps *caps, struct diag *d);
 
 /** x86_devices - see struct arch.devices; pure */
-unsigned x86_devices(const struct vm_config *cfg, struct arch_device *out);
+unsigned x86_devices(const struct platform *p, const struct vm_config *cfg,
+		     struct arch_device *out);
 
 /** x86_host_config - see struct arch.host_config; @p is from x86_layout():
  * the array of APIC ids lies behind its CPUs */

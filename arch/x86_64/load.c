@@ -301,8 +301,13 @@ int x86_load(struct arch_boot *boot, struct guest_ram *ram,
 	int err;
 
 	if ((err = fill_fw_cfg(p, load, d)) ||
-	    (err = load_program(&k, ram, p, load, d)) ||
-	    (err = load_parts(&h, &k, ram, load, d)) ||
+	    (err = load_program(&k, ram, p, load, d)))
+		return err;
+	if (k.protocol == X86_RESET) { /* it asks fw_cfg for the rest */
+		*boot = (struct arch_boot){ .protocol = X86_RESET };
+		return 0;
+	}
+	if ((err = load_parts(&h, &k, ram, load, d)) ||
 	    (err = load_tables(&h, &k, ram, p, load->cmdline, d)) ||
 	    (err = put_bios_reset(p, ram, d)))
 		return err;

@@ -4,9 +4,10 @@
  *
  * vCPU 0 starts at the kernel's entry in the state of its boot protocol:
  * Linux's 64-bit protocol (Documentation/arch/x86/boot.rst) or PVH (Xen
- * docs/misc/pvh.pandoc). All others wait inside the hypervisor for INIT and
- * SIPI, which their local APICs receive. Each has its own CPUID; the MSRs of
- * msr.c are the same on all.
+ * docs/misc/pvh.pandoc); firmware of a PC starts at the reset vector, which is
+ * the hypervisor's own reset state. All others wait inside the hypervisor for
+ * INIT and SIPI, which their local APICs receive. Each has its own CPUID; the
+ * MSRs of msr.c are the same on all.
  *
  * Only before the first run of a fresh VM: CPUID cannot change afterwards.
  */
@@ -160,9 +161,9 @@ static int put_boot_state(struct host_vcpu *vcpu, const struct platform *p,
 	return put(vcpu, HOST_X86_GPR, &gpr, sizeof(gpr), "registers", d);
 }
 
-/* A waiting vCPU keeps its reset state but for the mode of its local APIC. */
-static int put_waiting_state(struct host_vcpu *vcpu, const struct platform *p,
-			     struct diag *d)
+/* Reset state but for the mode of the local APIC. */
+static int put_reset_state(struct host_vcpu *vcpu, const struct platform *p,
+			   struct diag *d)
 {
 	struct x86_sregs sregs;
 	int err;
@@ -185,6 +186,7 @@ int x86_vcpu_reset(struct host_vcpu *vcpu, const struct platform *p,
 
 	if ((err = put_cpuid(vcpu, p, d)) || (err = put_msrs(vcpu, d)))
 		return err;
-	return vcpu->index ? put_waiting_state(vcpu, p, d)
-			   : put_boot_state(vcpu, p, boot, d);
+	if (vcpu->index || boot->protocol == X86_RESET)
+		return put_reset_state(vcpu, p, d);
+	return put_boot_state(vcpu, p, boot, d);
 }

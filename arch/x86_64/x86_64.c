@@ -8,11 +8,13 @@
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/load.h"
+#include "arch/x86_64/pc-firmware.h"
 #include "arch/x86_64/tables.h"
 #include "arch/x86_64/vcpu.h"
 
 const struct arch arch_x86_64 = {
 	.name = "x86_64",
+	.recognise = x86_pc_recognise,
 	.layout = x86_layout,
 	.devices = x86_devices,
 	.host_config = x86_host_config,

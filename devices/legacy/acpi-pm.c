@@ -8,6 +8,9 @@
  *
  *	+0	write 0x01: reset; write 0x34 (SLP_EN, SLP_TYP 5): power off;
  *		reads as 0: no wake status, as nothing but S5 is there
+ *	+4	16 bits as PM1a control of a PC (sec. 4.8.3.2.1), for firmware
+ *		made for one: SLP_EN with SLP_TYP 0, which is QEMU's S5, powers
+ *		off; reads as SCI_EN
  *	+8	PM timer: 32 bits at 3.579545 MHz, read-only
  *
  * Where it lies on ports, port 0x64 is there as well: of the PC's keyboard
@@ -37,6 +40,10 @@
 #define RESET_PORTS   8
 #define TIMER_PORTS   4
 #define RESET_VALUE   0x01
+#define PM1_CONTROL   4
+#define PM1_SCI_EN    0x0001
+#define PM1_SLP_EN    0x2000
+#define PM1_SLP_TYP   0x1c00
 #define SLP_EN	      0x20
 #define SLP_TYP(v)    ((v) >> 2 & 7)
 #define SLP_TYP_S5    5
@@ -51,6 +58,7 @@
  * @control: reset and sleep register
  * @timer: PM timer
  * @kbc: port of the keyboard controller; only if @kind is PLAT_PIO
+ * @pm1: there is a PM1a control register
  * @base_ns: CLOCK_MONOTONIC when the timer was 0
  * @strange: writes that mean nothing
  */
@@ -60,6 +68,7 @@ struct acpi_pm {
 	enum plat_bus kind;
 	struct bus_region control, timer, kbc;
 	uint64_t base_ns;
+	bool pm1;
 	atomic_uint strange;
 };
 
@@ -79,10 +88,10 @@ static const struct acpi_pm *to_const(const struct device *dev)
 static uint64_t control_read(void *opaque, uint64_t offset_bytes,
 			     unsigned size_bytes)
 {
-	(void)opaque;
-	(void)offset_bytes;
+	const struct acpi_pm *pm = opaque;
+
 	(void)size_bytes;
-	return 0;
+	return pm->pm1 && offset_bytes == PM1_CONTROL ? PM1_SCI_EN : 0;
 }
 
 static void control_write(void *opaque, uint64_t offset_bytes,
@@ -92,7 +101,9 @@ static void control_write(void *opaque, uint64_t offset_bytes,
 	const struct device_env *env = pm->dev.env;
 	uint8_t v = (uint8_t)value;
 
-	(void)size_bytes;
+	if (pm->pm1 && offset_bytes == PM1_CONTROL && size_bytes == 2 &&
+	    (value & (PM1_SLP_EN | PM1_SLP_TYP)) == PM1_SLP_EN)
+		env->request(env->machine, MACHINE_POWEROFF);
 	if (offset_bytes ||
 	    v == WAK_STS) /* Linux clears that before it sleeps */
 		return;
@@ -227,6 +238,7 @@ static int pm_realize(struct device *dev, const struct device_place *place,
 	struct acpi_pm *pm = to_pm(dev);
 
 	pm->kind = place->bus;
+	pm->pm1 = dev->env->platform->q35;
 	pm->bus = place->bus == PLAT_PIO ? dev->env->pio : dev->env->mmio;
 	if (!pm->bus)
 		return diag_fail(d, ENODEV,

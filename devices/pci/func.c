@@ -47,26 +47,14 @@ static void fill_ident(struct pci_func *f, const struct pci_ident *id)
 	put_le16(f->reset + PCI_SUB_DEVICE, id->sub_device);
 }
 
-static int take_slot(struct pci_root *root, uint8_t *devfn, struct diag *d)
+int pci_func_init_at(struct pci_func *f, struct pci_root *root, unsigned slot,
+		     const char *name, const struct pci_ident *ident,
+		     const struct pci_func_ops *ops, struct diag *d)
 {
-	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
-		if (root->taken >> slot & 1)
-			continue;
-		root->taken |= 1u << slot;
-		*devfn = (uint8_t)(slot << 3);
-		return 0;
-	}
-	return diag_fail(d, ENOSPC, "all %d PCI slots are taken", PCI_SLOTS);
-}
-
-int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
-		  const struct pci_ident *ident, const struct pci_func_ops *ops,
-		  struct diag *d)
-{
-	int err = take_slot(root, &f->devfn, d);
-
-	if (err)
-		return err;
+	if (root->taken >> slot & 1)
+		return diag_fail(d, ENOSPC, "PCI slot %u is taken", slot);
+	root->taken |= 1u << slot;
+	f->devfn = (uint8_t)(slot << 3);
 	f->root = root;
 	f->name = name;
 	f->ops = ops;
@@ -78,6 +66,17 @@ int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
 	if (ident->intx && root->dev.env->platform->pci.intx_present)
 		f->reset[PCI_INT_PIN] = 1;
 	return 0;
+}
+
+int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
+		  const struct pci_ident *ident, const struct pci_func_ops *ops,
+		  struct diag *d)
+{
+	if (!~root->taken)
+		return diag_fail(d, ENOSPC, "all %d PCI slots are taken",
+				 PCI_SLOTS);
+	return pci_func_init_at(f, root, (unsigned)__builtin_ctz(~root->taken),
+				name, ident, ops, d);
 }
 
 uint8_t pci_func_add_cap(struct pci_func *f, uint8_t id, uint8_t size_bytes,
@@ -312,7 +311,8 @@ uint64_t pci_config_read(struct pci_func *f, unsigned offset,
 
 	if (offset + size_bytes > PCI_CONFIG_BYTES)
 		return UINT64_MAX;
-	if (overlaps(offset, size_bytes, f->window_first, f->window_last))
+	if (f->ops->window_read &&
+	    overlaps(offset, size_bytes, f->window_first, f->window_last))
 		f->ops->window_read(f);
 	if (overlaps(offset, size_bytes, PCI_STATUS, PCI_STATUS))
 		refresh_status(f);
@@ -334,7 +334,8 @@ static void written(struct pci_func *f, unsigned offset, unsigned size)
 	if (f->msix.count &&
 	    overlaps(offset, size, f->msix.cap + 2u, f->msix.cap + 3u))
 		pci_msix_control(f);
-	if (overlaps(offset, size, f->window_first, f->window_last))
+	if (f->ops->window_written &&
+	    overlaps(offset, size, f->window_first, f->window_last))
 		f->ops->window_written(f);
 }
 

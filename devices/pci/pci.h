@@ -190,8 +190,8 @@ struct pci_func {
 	bool intx, intx_off, intx_driven;
 };
 
-/** pci_host_class - the host bridge, 8086:0d57: ECAM, CF8/CFC where the
- * platform has them, function 00:00.0 */
+/** pci_host_class - the host bridge, 8086:0d57 or q35's: ECAM, CF8/CFC where
+ * the platform has them, function 00:00.0 */
 extern const struct device_class pci_host_class;
 
 /** pvpanic_class - devices/pci/pvpanic.c */
@@ -214,6 +214,12 @@ struct pci_root *pci_host_root(struct device *dev);
 int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
 		  const struct pci_ident *ident, const struct pci_func_ops *ops,
 		  struct diag *d);
+
+/** pci_func_init_at - the same for slot @slot, 0 to 31: -ENOSPC if it is
+ * taken */
+int pci_func_init_at(struct pci_func *f, struct pci_root *root, unsigned slot,
+		     const char *name, const struct pci_ident *ident,
+		     const struct pci_func_ops *ops, struct diag *d);
 
 /**
  * pci_func_add_reg - add a register to the header or a capability
@@ -342,20 +348,31 @@ void pci_intx_set(struct pci_func *f, bool level);
  * struct pci_root - the host bridge and its bus
  * @lock: configuration space of all functions, @cf8
  * @intx_lock, @intx_users: how many functions drive each of INTA..INTD
+ * @bridge, @lpc: functions of the chipset; @lpc only on platform.q35
  * @func: by slot; NULL where nothing is plugged
  * @taken: bitmap of slots given out
+ * @misuse: see log_guest()
  */
 struct pci_root {
 	struct device dev;
 	pthread_mutex_t lock;
 	pthread_mutex_t intx_lock;
 	unsigned intx_users[4];
-	struct pci_func bridge;
+	struct pci_func bridge, lpc;
 	struct pci_func *func[PCI_SLOTS];
 	uint32_t taken;
 	uint32_t cf8;
+	atomic_uint misuse;
 	struct bus_region ecam, cf8_port, cfc_port;
 };
+
+/** pci_q35_init - the functions that firmware made for a PC wants to see: fill
+ * @root's bridge and lpc, which are not plugged yet; devices/pci/q35.c */
+int pci_q35_init(struct pci_root *root, struct diag *d);
+
+/** pci_q35_update - move ECAM to where the bridge's registers say; root lock
+ * held, or no vCPU runs */
+void pci_q35_update(struct pci_root *root);
 
 /** pci_root_alloc - a free address for a BAR of @f of @size_bytes
  * Return: 0 and *@base, or -ENOSPC. */

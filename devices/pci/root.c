@@ -3,7 +3,8 @@
  * DOC: PCI host bridge: ECAM, CF8/CFC, address windows, see pci.h
  *
  * The bridge says it is 8086:0d57, the identity that Cloud Hypervisor's
- * firmware build looks for (CLOUDHV.fd recognises its platform by it).
+ * firmware build looks for (CLOUDHV.fd recognises its platform by it); for
+ * firmware that is made for a PC it is another one, see q35.c.
  *
  * Port 0xcf9, inside of CONFIG_ADDRESS, is the reset control register of
  * Intel's chipsets (ICH9 datasheet sec. 13.7.5): firmware resets by it, and so
@@ -189,6 +190,7 @@ static void host_unrealize(struct device *dev)
 		bus_remove(dev->env->pio, &root->cfc_port);
 	}
 	bus_remove(dev->env->mmio, &root->ecam);
+	pci_func_release(&root->lpc);
 	pci_func_release(&root->bridge);
 	pthread_mutex_destroy(&root->lock);
 	pthread_mutex_destroy(&root->intx_lock);
@@ -197,7 +199,7 @@ static void host_unrealize(struct device *dev)
 static void fill_regions(struct pci_root *root, const struct plat_pci *pci)
 {
 	root->ecam = (struct bus_region){ .base = pci->ecam.base,
-					  .size_bytes = pci->ecam.size_bytes,
+					  .size_bytes = MIB(pci->bus_count),
 					  .ops = &ecam_ops,
 					  .opaque = root,
 					  .lock = &root->lock,
@@ -219,12 +221,26 @@ static void fill_regions(struct pci_root *root, const struct plat_pci *pci)
 static int map_regions(struct pci_root *root, struct diag *d)
 {
 	const struct device_env *env = root->dev.env;
-	int err = bus_add(env->mmio, &root->ecam, d);
+	int err = env->platform->q35 ? 0 : bus_add(env->mmio, &root->ecam, d);
 
 	if (err || !env->platform->pci.cf8)
 		return err;
 	err = bus_add(env->pio, &root->cf8_port, d);
 	return err ? err : bus_add(env->pio, &root->cfc_port, d);
+}
+
+static int init_chipset(struct pci_root *root, struct diag *d)
+{
+	bool q35 = root->dev.env->platform->q35;
+	int err = q35 ? pci_q35_init(root, d)
+		      : pci_func_init(&root->bridge, root, "PCI host bridge",
+				      &bridge_ident, &bridge_ops, d);
+
+	if (!err)
+		err = pci_func_plug(&root->bridge, d);
+	if (!err && q35)
+		err = pci_func_plug(&root->lpc, d);
+	return err;
 }
 
 static int host_realize(struct device *dev, const struct device_place *place,
@@ -237,10 +253,7 @@ static int host_realize(struct device *dev, const struct device_place *place,
 	pthread_mutex_init(&root->lock, NULL);
 	pthread_mutex_init(&root->intx_lock, NULL);
 	fill_regions(root, &dev->env->platform->pci);
-	err = pci_func_init(&root->bridge, root, "PCI host bridge",
-			    &bridge_ident, &bridge_ops, d);
-	if (!err)
-		err = pci_func_plug(&root->bridge, d);
+	err = init_chipset(root, d);
 	if (!err)
 		err = map_regions(root, d);
 	if (err)
@@ -268,6 +281,10 @@ static void host_reset(struct device *dev)
 	struct pci_root *root = pci_host_root(dev);
 
 	pci_func_reset(&root->bridge);
+	if (root->lpc.root) {
+		pci_func_reset(&root->lpc);
+		pci_q35_update(root);
+	}
 	pthread_mutex_lock(&root->lock);
 	root->cf8 = 0;
 	pthread_mutex_unlock(&root->lock);
@@ -278,6 +295,8 @@ static void host_save(const struct device *dev, struct stream_out *out)
 	const struct pci_root *root = (const void *)dev;
 
 	pci_func_save(&root->bridge, out);
+	if (root->lpc.root)
+		pci_func_save(&root->lpc, out);
 	stream_put_u32(out, root->cf8);
 }
 
@@ -285,13 +304,18 @@ static int host_load(struct device *dev, struct stream_in *in, struct diag *d)
 {
 	struct pci_root *root = pci_host_root(dev);
 	int err = pci_func_load(&root->bridge, in, d);
-	uint32_t cf8 = stream_get_u32(in);
+	uint32_t cf8;
 
+	if (!err && root->lpc.root)
+		err = pci_func_load(&root->lpc, in, d);
 	if (err)
 		return err;
+	cf8 = stream_get_u32(in);
 	if (in->failed)
 		return diag_fail(d, EBADMSG, "PCI host bridge: short state");
 	root->cf8 = cf8 & 0x80fffffc;
+	if (root->lpc.root)
+		pci_q35_update(root);
 	return 0;
 }
 

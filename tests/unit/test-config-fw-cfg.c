@@ -86,7 +86,7 @@ START_TEST(values)
 		ck_assert_str_eq(d.text[0], cases[_i].sentence);
 	} else {
 		ck_assert_msg(!err, "%s", d.text[0]);
-		ck_assert_ptr_eq(vm_config_fw_cfg(&c), c.fw_cfg);
+		ck_assert_ptr_eq(vm_config_fw_cfg(&c, false), c.fw_cfg);
 	}
 	if (cases[_i].items) {
 		ck_assert_int_eq(fw_cfg_given_new(&g, c.fw_cfg->items, &d), 0);
@@ -142,19 +142,21 @@ START_TEST(who_has_it)
 	struct vm_config c = { .firmware = NULL };
 	struct fw_cfg_config f = { .disable = true };
 
-	ck_assert_ptr_null(vm_config_fw_cfg(&c));
+	ck_assert_ptr_null(vm_config_fw_cfg(&c, false));
+	ck_assert_ptr_nonnull(vm_config_fw_cfg(&c, true));
 	c.firmware_vars = vars;
-	ck_assert_ptr_nonnull(vm_config_fw_cfg(&c));
-	ck_assert(vm_config_fw_cfg(&c)->e820);
-	ck_assert(vm_config_fw_cfg(&c)->kernel);
-	ck_assert(vm_config_fw_cfg(&c)->cmdline);
-	ck_assert(vm_config_fw_cfg(&c)->initramfs);
-	ck_assert(vm_config_fw_cfg(&c)->acpi_table);
+	ck_assert_ptr_nonnull(vm_config_fw_cfg(&c, false));
+	ck_assert(vm_config_fw_cfg(&c, false)->e820);
+	ck_assert(vm_config_fw_cfg(&c, false)->kernel);
+	ck_assert(vm_config_fw_cfg(&c, false)->cmdline);
+	ck_assert(vm_config_fw_cfg(&c, false)->initramfs);
+	ck_assert(vm_config_fw_cfg(&c, false)->acpi_table);
 	c.fw_cfg = &f;
 	c.fw_cfg_count = 1;
-	ck_assert_ptr_null(vm_config_fw_cfg(&c));
+	ck_assert_ptr_null(vm_config_fw_cfg(&c, false));
+	ck_assert_ptr_null(vm_config_fw_cfg(&c, true));
 	f.disable = false;
-	ck_assert_ptr_eq(vm_config_fw_cfg(&c), &f);
+	ck_assert_ptr_eq(vm_config_fw_cfg(&c, false), &f);
 }
 END_TEST
 

@@ -331,7 +331,8 @@ static const struct arch_device *device(const struct arch *arch,
 					const struct vm_config *c)
 {
 	static struct arch_device all[16];
-	unsigned count = arch->devices(c, all);
+	struct platform none = { 0 };
+	unsigned count = arch->devices(&none, c, all);
 
 	for (unsigned i = 0; i < count; i++)
 		if (!strcmp(all[i].cls, "fw-cfg"))

@@ -55,6 +55,32 @@ START_TEST(pm_control)
 }
 END_TEST
 
+static const struct {
+	unsigned offset, size;
+	uint64_t value;
+	unsigned offs;
+} pm1[] = {
+	{ 4, 2, 0x2000, 1 }, { 4, 2, 0x2001, 1 }, { 4, 2, 0x3c00, 0 },
+	{ 4, 2, 0x2400, 0 }, { 4, 2, 0x0001, 0 }, { 4, 1, 0x20, 0 },
+	{ 4, 4, 0x2000, 0 }, { 5, 1, 0x20, 0 },	  { 0, 2, 0x2000, 0 },
+};
+
+/* Only where firmware made for a PC wants it. */
+START_TEST(pm1_control)
+{
+	bool q35 = _i % 2;
+
+	rig_drop(rig.dev);
+	rig.platform.q35 = q35;
+	rig.dev = rig_make(&acpi_pm_class, PLAT_PIO);
+	wr(pm1[_i / 2].offset, pm1[_i / 2].size, pm1[_i / 2].value);
+	ck_assert_uint_eq(rig.requests[MACHINE_POWEROFF],
+			  q35 ? pm1[_i / 2].offs : 0);
+	ck_assert_uint_eq(rig.requests[MACHINE_RESET], 0);
+	ck_assert_uint_eq(rd(4, 2), q35 ? 1 : 0);
+}
+END_TEST
+
 START_TEST(pm_timer_runs_at_its_frequency)
 {
 	uint64_t outer, inner, ns;
@@ -368,6 +394,7 @@ static TCase *pm_case(void)
 
 	tcase_add_checked_fixture(tc, pm_setup, rig_close);
 	tcase_add_loop_test(tc, pm_control, 0, ARRAY_SIZE(controls));
+	tcase_add_loop_test(tc, pm1_control, 0, 2 * ARRAY_SIZE(pm1));
 	tcase_add_test(tc, pm_timer_runs_at_its_frequency);
 	tcase_add_test(tc, pm_timer_is_monotonic_and_read_only);
 	tcase_add_test(tc, pm_timer_widths);

@@ -688,6 +688,135 @@ START_TEST(registry_finds)
 }
 END_TEST
 
+/* ---- q35 --------------------------------------------------------------- */
+
+static void q35_setup(void)
+{
+	struct diag d = DIAG_INIT;
+
+	memset(&bed, 0, sizeof(bed));
+	bed_open(&bed, TRANSPORT_PCI, true);
+	device_free(bed.host);
+	bed.platform.q35 = true;
+	ck_assert_int_eq(device_new(&bed.host, &pci_host_class, "__pci", NULL,
+				    &bed.env, NULL, &d),
+			 0);
+	bed.env.pci = pci_host_root(bed.host);
+	dev = bed_add(&bed, "virtio-rng");
+	dev2 = bed_add(&bed, "pvpanic");
+}
+
+static uint64_t port_get(unsigned slot, unsigned reg, unsigned size)
+{
+	bus_write(bed.env.pio, 0xcf8, 4, 0x80000000 | slot << 11 | (reg & ~3u));
+	return bus_read(bed.env.pio, 0xcfc + (reg & 3), size);
+}
+
+static void port_put(unsigned slot, unsigned reg, uint32_t value)
+{
+	bus_write(bed.env.pio, 0xcf8, 4, 0x80000000 | slot << 11 | reg);
+	bus_write(bed.env.pio, 0xcfc, 4, value);
+}
+
+static uint64_t ecam_id(uint64_t base)
+{
+	return bus_read(bed.env.mmio, base, 4);
+}
+
+static const struct {
+	unsigned slot, reg, size;
+	uint64_t value;
+} q35_known[] = {
+	{ 0, 0x00, 4, 0x29c08086 },  { 0, 0x08, 4, 0x06000000 },
+	{ 0, 0x60, 4, 0 },	     { 31, 0x00, 4, 0x29188086 },
+	{ 31, 0x08, 4, 0x06010000 }, { 31, 0x0e, 1, 0 },
+	{ 31, 0x40, 4, 0x601 },	     { 31, 0x44, 1, 0x80 },
+	{ 1, 0x00, 4, 0x10441af4 },  { 2, 0x00, 4, 0x00111b36 },
+	{ 30, 0x00, 4, UINT32_MAX },
+};
+
+START_TEST(q35_registers)
+{
+	port_put(31, 0x40, 0xb001); /* fixed */
+	port_put(31, 0x44, 0);
+	ck_assert_uint_eq(port_get(q35_known[_i].slot, q35_known[_i].reg,
+				   q35_known[_i].size),
+			  q35_known[_i].value);
+}
+END_TEST
+
+/* edk2 puts ECAM at 0xb0000000 or at 0xe0000000, by its version. */
+START_TEST(q35_ecam_moves)
+{
+	static const uint32_t at[] = { 0xb0000000, 0xe0000000, 0x80000000 };
+	uint32_t base = at[_i];
+
+	ck_assert_uint_eq(ecam_id(base), UINT32_MAX);
+	port_put(0, 0x60, base | 1);
+	ck_assert_uint_eq(ecam_id(base), 0x29c08086);
+	ck_assert_uint_eq(ecam_id(base + (31 << 15)), 0x29188086);
+	/* By itself, too. */
+	bus_write(bed.env.mmio, base + 0x60, 4, 0xc4000001);
+	ck_assert_uint_eq(ecam_id(base), UINT32_MAX);
+	ck_assert_uint_eq(ecam_id(0xc4000000), 0x29c08086);
+	port_put(0, 0x64, 1);
+	ck_assert_uint_eq(ecam_id(0x1c4000000), 0x29c08086);
+	port_put(0, 0x60, 0);
+	ck_assert_uint_eq(ecam_id(0x1c4000000), UINT32_MAX);
+	port_put(0, 0x64, 0);
+	port_put(0, 0x60, base | 1);
+	bed.host->cls->reset(bed.host);
+	ck_assert_uint_eq(ecam_id(base), UINT32_MAX);
+}
+END_TEST
+
+/* On top of a BAR, or at 0: nothing moves, and it can be put elsewhere. */
+START_TEST(q35_ecam_at_bad_place)
+{
+	uint64_t bar = bed.platform.pci.mmio64.base & 0xfffc000000;
+
+	port_put(1, 0x14, (uint32_t)(bar >> 32));
+	port_put(1, 0x10, (uint32_t)bar);
+	port_put(0, 0x64, (uint32_t)(bar >> 32));
+	port_put(0, 0x60, (uint32_t)bar | 1);
+	ck_assert_uint_ne(ecam_id(bar), 0x29c08086);
+	port_put(0, 0x64, 0);
+	port_put(0, 0x60, 1);
+	ck_assert_uint_ne(ecam_id(0), 0x29c08086);
+	port_put(0, 0x60, 0xb0000001);
+	ck_assert_uint_eq(ecam_id(0xb0000000), 0x29c08086);
+}
+END_TEST
+
+START_TEST(q35_saves_where_ecam_is)
+{
+	struct stream_out out = { 0 };
+	struct stream_in in;
+	struct diag d = DIAG_INIT;
+
+	port_put(0, 0x60, 0xb0000001);
+	bed.host->cls->save(bed.host, &out);
+	bed.host->cls->reset(bed.host);
+	in = (struct stream_in){ .data = out.data, .len = out.len };
+	ck_assert_int_eq(bed.host->cls->load(bed.host, &in, &d), 0);
+	ck_assert_uint_eq(ecam_id(0xb0000000), 0x29c08086);
+	stream_out_release(&out);
+}
+END_TEST
+
+static TCase *q35_case(void)
+{
+	TCase *tc = tcase_create("q35");
+
+	tcase_add_checked_fixture(tc, q35_setup, teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, q35_registers, 0, ARRAY_SIZE(q35_known));
+	tcase_add_loop_test(tc, q35_ecam_moves, 0, 3);
+	tcase_add_test(tc, q35_ecam_at_bad_place);
+	tcase_add_test(tc, q35_saves_where_ecam_is);
+	return tc;
+}
+
 /* ---- runner ------------------------------------------------------------ */
 
 static TCase *bed_case(const char *name)
@@ -768,6 +897,7 @@ int main(void)
 
 	suite_add_tcase(suite, config_case());
 	suite_add_tcase(suite, bar_case());
+	suite_add_tcase(suite, q35_case());
 	suite_add_tcase(suite, msix_case());
 	suite_add_tcase(suite, state_case());
 	return suite_run(suite);

@@ -233,6 +233,157 @@ START_TEST(test_others)
 }
 END_TEST
 
+/* ---- made for a PC ------------------------------------------------------ */
+
+#define PC_BYTES KIB(12)
+#define PC_CUT	 KIB(8) /* where the second volume begins */
+
+static void put_volume(size_t at, uint64_t len)
+{
+	memset(file + at, 0x11, len);
+	put_le64(file + at + 0x20, len);
+	memcpy(file + at + 0x28, "_FVH", 4);
+}
+
+static void make_pc(void)
+{
+	put_volume(0, PC_CUT);
+	put_volume(PC_CUT, PC_BYTES - PC_CUT);
+	file_bytes = PC_BYTES;
+}
+
+static int recognise(void)
+{
+	struct arch_payload load = {
+		.firmware_fd = make_file(file, file_bytes),
+		.firmware_name = "FIRMWARE",
+	};
+	int err = arch_x86_64.recognise(&m.p, &load, &d);
+
+	close(load.firmware_fd);
+	ck_assert_int_eq(err != 0, d.depth != 0);
+	return err;
+}
+
+START_TEST(test_pc)
+{
+	static const struct fw_cfg_config config;
+	struct guest_ram rom;
+	struct arch_payload load = { .kernel_fd = -1,
+				     .fw_cfg = fw_cfg_new(),
+				     .fw_cfg_config = &config,
+				     .initramfs_fd = -1,
+				     .firmware_name = "FIRMWARE",
+				     .cmdline = "",
+				     .rom = &rom };
+
+	make_pc();
+	ck_assert_int_eq(recognise(), 0);
+	ck_assert(m.p.q35);
+	ck_assert_uint_eq(m.p.rom.base, GIB(4) - PC_BYTES);
+	ck_assert_uint_eq(m.p.rom.size_bytes, PC_BYTES);
+	ck_assert_uint_eq(m.p.flash.base, GIB(4) - KIB(16));
+	ck_assert_uint_eq(m.p.flash.size_bytes, KIB(16) - PC_BYTES);
+	ram_init(&rom);
+	ck_assert_int_eq(ram_add(&rom, GPA(m.p.rom.base), PC_BYTES,
+				 &(struct ram_options){ 0 }, &d),
+			 0);
+	load.firmware_fd = make_file(file, file_bytes);
+	ck_assert_int_eq(arch_x86_64.load(&boot, &m.ram, &m.p, &load, &d), 0);
+	close(load.firmware_fd);
+	ck_assert_uint_eq(boot.protocol, X86_RESET);
+	ck_assert_mem_eq(ram_pin(&rom, GPA(m.p.rom.base), PC_BYTES), file,
+			 PC_BYTES);
+	ck_assert_uint_eq(*at(X86_RSDP_GPA, 1), 0);
+	/* It must not have changed since it was recognised. */
+	load.firmware_fd = make_file(file, file_bytes - 1);
+	ck_assert_int_eq(arch_x86_64.load(&boot, &m.ram, &m.p, &load, &d),
+			 -EINVAL);
+	close(load.firmware_fd);
+	fw_cfg_free(load.fw_cfg);
+	load.fw_cfg = NULL;
+	d = DIAG_INIT;
+	load.firmware_fd = make_file(file, file_bytes);
+	ck_assert_int_eq(arch_x86_64.load(&boot, &m.ram, &m.p, &load, &d),
+			 -EINVAL);
+	expect_text("leave out --fw-cfg-config disable");
+	close(load.firmware_fd);
+	ram_release(&rom);
+}
+END_TEST
+
+static const struct {
+	size_t bytes;
+	bool q35;
+	int err;
+	const char *text;
+} pc_sizes[] = {
+	{ PC_BYTES, true, 0, NULL },
+	{ PC_BYTES - 1, false, EINVAL, "12287 bytes, which is not a multiple" },
+	{ PC_CUT, true, 0, NULL }, /* one volume is enough */
+	{ KIB(4), false, EINVAL, "cut off behind byte 0" },
+	{ 64, false, EINVAL, "64 bytes, which is not" },
+	{ PC_BYTES + KIB(4), false, EINVAL, "cut off behind byte 12288" },
+};
+
+START_TEST(test_pc_sizes)
+{
+	make_pc();
+	memset(file + PC_BYTES, 0x11, KIB(4));
+	file_bytes = pc_sizes[_i].bytes;
+	ck_assert_int_eq(recognise(), -pc_sizes[_i].err);
+	ck_assert_int_eq(m.p.q35, pc_sizes[_i].q35);
+	if (pc_sizes[_i].err)
+		expect_text(pc_sizes[_i].text);
+}
+END_TEST
+
+/* A length that leads out of the file, backwards, or nowhere. */
+START_TEST(test_pc_bad_volume)
+{
+	static const uint64_t lengths[] = { 0, UINT64_MAX, PC_BYTES + 1,
+					    UINT64_MAX - PC_CUT + 1, 48 };
+
+	make_pc();
+	put_le64(file + PC_CUT + 0x20, lengths[_i]);
+	ck_assert_int_eq(recognise(), -EINVAL);
+	expect_text("--firmware FIRMWARE: is UEFI firmware for QEMU's PC "
+		    "(OVMF), but damaged or cut off behind byte 8");
+}
+END_TEST
+
+START_TEST(test_pc_too_big)
+{
+	int fd;
+
+	make_pc();
+	fd = make_file(file, file_bytes);
+	ck_assert_int_eq(ftruncate(fd, MIB(16)), 0);
+	ck_assert_int_eq(pwrite(fd, "x", 1, MIB(16)), 1);
+	ck_assert_int_eq(
+		arch_x86_64.recognise(
+			&m.p,
+			&(struct arch_payload){ .firmware_fd = fd,
+						.firmware_name = "FIRMWARE" },
+			&d),
+		-E2BIG);
+	expect_text("has 16777217 bytes: at most 16777216");
+	close(fd);
+}
+END_TEST
+
+/* What is not made for a PC is load()'s affair. */
+START_TEST(test_pc_not)
+{
+	ck_assert_int_eq(recognise(), 0);
+	ck_assert(!m.p.q35);
+	make_pc();
+	memset(file + PC_BYTES - 16, 0xff, 16);
+	ck_assert_int_eq(recognise(), 0);
+	ck_assert(!m.p.q35);
+}
+END_TEST
+
 START_TEST(test_not_a_file)
 {
 	ck_assert_int_eq(load_fd(open("/", O_RDONLY | O_CLOEXEC)), -EISDIR);
@@ -258,6 +409,11 @@ int main(void)
 	tcase_add_test(t, test_bzimage);
 	tcase_add_loop_test(t, test_others, 0, ARRAY_SIZE(others));
 	tcase_add_test(t, test_not_a_file);
+	tcase_add_test(t, test_pc);
+	tcase_add_loop_test(t, test_pc_sizes, 0, ARRAY_SIZE(pc_sizes));
+	tcase_add_loop_test(t, test_pc_bad_volume, 0, 5);
+	tcase_add_test(t, test_pc_too_big);
+	tcase_add_test(t, test_pc_not);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

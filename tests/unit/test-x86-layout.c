@@ -109,6 +109,30 @@ START_TEST(test_disjoint)
 }
 END_TEST
 
+/* Firmware made for a PC: RAM and window as OVMF finds them, no ECAM of ours.
+ */
+START_TEST(test_q35)
+{
+	p.q35 = true;
+	p.rom = (struct plat_range){ PLAT_MMIO, GIB(4) - MIB(3), MIB(3) };
+	cfg.memory.size_bytes = GIB(2) + KIB(4);
+	ck_assert_int_eq(layout(), 0);
+	ck_assert_uint_eq(p.ram_count, 2);
+	ck_assert_uint_eq(p.ram[0].size_bytes, GIB(2));
+	ck_assert_uint_eq(p.ram[1].base, GIB(4));
+	ck_assert_uint_eq(p.ram[1].size_bytes, KIB(4));
+	ck_assert_uint_eq(p.pci.mmio32.base, GIB(2));
+	ck_assert_uint_eq(p.pci.mmio32.base + p.pci.mmio32.size_bytes,
+			  0xfc000000);
+	ck_assert_uint_lt(p.pci.mmio32.base + p.pci.mmio32.size_bytes,
+			  p.virtio_mmio.base);
+	ck_assert_uint_eq(p.pci.ecam.size_bytes, 0);
+	ck_assert_uint_eq(p.pci.bus_count, 1);
+	/* The firmware area is free of VMX's pages. */
+	ck_assert_uint_le(X86_TSS_BASE + 3 * KIB(4), GIB(4) - MIB(16));
+}
+END_TEST
+
 START_TEST(test_wires)
 {
 	struct arch_device dev[16];
@@ -116,7 +140,7 @@ START_TEST(test_wires)
 	unsigned n;
 
 	ck_assert_int_eq(layout(), 0);
-	n = arch_x86_64.devices(&cfg, dev);
+	n = arch_x86_64.devices(&p, &cfg, dev);
 	ck_assert_uint_eq(n, 4);
 	for (unsigned i = 0; i < n; i++) {
 		if (dev[i].pin == ARCH_NO_PIN)
@@ -133,7 +157,7 @@ START_TEST(test_wires)
 	for (unsigned i = 0; i < X86_VIRTIO_COUNT; i++)
 		ck_assert(!(used >> (p.virtio_mmio_pin + i) & 1));
 	cfg.serial.mode = CHAR_OFF;
-	ck_assert_uint_eq(arch_x86_64.devices(&cfg, dev), 3);
+	ck_assert_uint_eq(arch_x86_64.devices(&p, &cfg, dev), 3);
 	ck_assert_str_ne(dev[0].cls, "serial-16550");
 }
 END_TEST
@@ -386,6 +410,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, test_map, 0, ARRAY_SIZE(maps));
 	tcase_add_test(t, test_disjoint);
+	tcase_add_test(t, test_q35);
 	tcase_add_test(t, test_wires);
 	tcase_add_test(t, test_transport);
 	tcase_add_test(t, test_no_host);

@@ -226,6 +226,19 @@ START_TEST(test_apic_base)
 }
 END_TEST
 
+/* Firmware of a PC starts as the hypervisor made the vCPU. */
+START_TEST(test_reset_vector)
+{
+	memset(&sregs, 0, sizeof(sregs));
+	ck_assert_int_eq(reset(0, X86_RESET), 0);
+	ck_assert_uint_eq(sregs.apic_base, 0);
+	use_cpus(256);
+	ck_assert_int_eq(reset(0, X86_RESET), 0);
+	ck_assert_uint_eq(sregs.apic_base, 0xfee00d00);
+	ck_assert_uint_eq(sregs.cr2, 0x1234);
+}
+END_TEST
+
 START_TEST(test_refused)
 {
 	static const enum host_state classes[] = {
@@ -251,6 +264,7 @@ int main(void)
 	tcase_add_test(t, test_order);
 	tcase_add_test(t, test_msrs);
 	tcase_add_loop_test(t, test_apic_base, 0, ARRAY_SIZE(apic));
+	tcase_add_test(t, test_reset_vector);
 	tcase_add_loop_test(t, test_refused, 0, 4);
 	suite_add_tcase(s, t);
 	return suite_run(s);
