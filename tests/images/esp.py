@@ -7,7 +7,8 @@ file system that mtools make, without root and loop devices.
 
 GRUB takes its kernel command line from a sector of the disk that is in no
 partition (WORDS_LBA): a test changes it with dd, and needs neither mtools nor
-another image. The sector is GRUB script, padded with spaces.
+another image. The sector is GRUB script, padded with spaces; it may as well
+start another program of the system partition.
 """
 
 import os
@@ -40,8 +41,12 @@ boot
 """
 
 
-def words_sector(console, words):
-    text = f"set console={console}\nset words=\"{words}\"\n".encode()
+def words_sector(console, words, program=None):
+    """PROGRAM: "/FILE.EFI ARGUMENT...", started in place of the kernel"""
+    text = f"set console={console}\nset words=\"{words}\"\n"
+    if program:
+        text += f"chainloader {program}\nboot\n"
+    text = text.encode()
     if len(text) >= SECTOR:
         raise ValueError("too many words for a sector")
     return text.ljust(SECTOR - 1) + b"\n"
