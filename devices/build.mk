@@ -26,7 +26,8 @@ obj-$(CONFIG_VMCLOCK) += devices/legacy/vmclock.o
 obj-$(CONFIG_PVPANIC) += devices/pci/pvpanic.o
 obj-y += devices/virtio/pci.o devices/virtio/queue.o \
 	devices/virtio/queue-packed.o devices/virtio/queue-split.o \
-	devices/virtio/queue-track.o devices/virtio/virtio.o
+	devices/virtio/queue-track.o \
+	devices/virtio/queue-track-packed.o devices/virtio/virtio.o
 obj-y += devices/virtio/mmio$(if $(CONFIG_VIRTIO_MMIO),,-stub).o
 obj-$(CONFIG_VIRTIO_NET) += devices/net/net.o devices/net/socket.o \
 	devices/net/tap.o devices/virtio/net.o devices/virtio/net-ctrl.o \

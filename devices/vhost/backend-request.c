@@ -431,6 +431,7 @@ REQUEST(reset_device)
 	(void)d;
 	backend_rings_stop(be);
 	backend_device_reset(be);
+	inflight_release(&be->inflight); /* of rings that are no more */
 	be->features = 0;
 	for (unsigned i = 0; i < be->vd->queue_count; i++)
 		be->ring[i].enabled = false;
@@ -467,17 +468,18 @@ REQUEST(set_backend_req_fd)
 
 /* ---- requests in flight ------------------------------------------------- */
 
-/* A reply of size 0 says that there is no such memory. */
+static bool packed(const struct vhost_backend *be)
+{
+	return be->features & VIRTIO_F_RING_PACKED;
+}
+
 REQUEST(get_inflight_fd)
 {
 	int fd;
 
 	reply->inflight = msg->inflight;
-	reply->inflight.mmap_size_bytes = 0;
 	reply->header.size_bytes = msg->header.size_bytes;
-	if (be->features & VIRTIO_F_RING_PACKED)
-		return 0;
-	fd = inflight_new(&reply->inflight, be->vd->queue_count, d);
+	fd = inflight_new(&reply->inflight, be->vd->queue_count, packed(be), d);
 	if (fd < 0)
 		return fd;
 	reply->fd[0] = fd;
@@ -491,12 +493,8 @@ REQUEST(set_inflight_fd)
 	for (unsigned i = 0; i < be->vd->queue_count; i++)
 		if (be->ring[i].running)
 			return diag_fail(d, EBUSY, "ring %u runs", i);
-	if (be->features & VIRTIO_F_RING_PACKED)
-		return diag_fail(d, EINVAL,
-				 "requests in flight on packed "
-				 "rings are not tracked");
 	return inflight_map(&be->inflight, &msg->inflight, msg->fd[0],
-			    be->vd->queue_count, d);
+			    be->vd->queue_count, packed(be), d);
 }
 
 /* ---- dispatch ----------------------------------------------------------- */

@@ -195,7 +195,8 @@ static int ring_start(struct vhost_backend *be, struct vring *r, struct diag *d)
 		return err;
 	err = virtio_queue_enable_at(
 		q, r->base,
-		inflight_region(&be->inflight, r->index, (uint16_t)r->num));
+		inflight_region(&be->inflight, r->index, (uint16_t)r->num,
+				be->features & VIRTIO_F_RING_PACKED));
 	if (err)
 		return diag_fail(d, -err, "ring %u: %s", r->index,
 				 q->ring.broken ? q->ring.broken

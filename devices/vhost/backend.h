@@ -15,7 +15,7 @@
  *	SET_VRING_ENABLE                with all of the above: the ring runs
  *	GET_VRING_BASE                  the ring stops, nothing is in flight
  *	GET_INFLIGHT_FD, SET_...        memory that outlives this process, see
- *	                                devices/virtio/queue-inflight.h
+ *	                                devices/virtio/queue-track.h
  *
  * The interrupt may be a socket, as that of Linux' virtio_uml is; kicks are
  * eventfds.

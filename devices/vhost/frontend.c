@@ -9,11 +9,14 @@
 #include "devices/vhost/frontend.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "devices/virtio/queue-track.h"
 
 void vhost_frontend_init(struct vhost_frontend *vf, const char *who,
 			 const char *path)
@@ -387,6 +390,55 @@ static int inflight_get(struct vhost_frontend *vf, uint16_t queues,
 	}
 	vu_msg_release(&reply);
 	return 0;
+}
+
+/* Read, not mapped: the file may be shorter than the back end said. Only files
+ * in memory (memfd, tmpfs) have seals, and reading those never waits. Each
+ * queue has the same share of it. */
+static bool read_region(const struct vhost_frontend *vf, unsigned index,
+			struct track_packed *r, uint64_t *at)
+{
+	const struct vu_inflight *fl = &vf->inflight;
+
+	return vf->inflight_fd >= 0 && index < fl->queue_count &&
+	       add_u64(fl->mmap_offset_bytes,
+		       fl->mmap_size_bytes / fl->queue_count * index, at) &&
+	       *at <= INT64_MAX - sizeof(*r) &&
+	       fcntl(vf->inflight_fd, F_GET_SEALS) >= 0 &&
+	       pread(vf->inflight_fd, r, sizeof(*r), (off_t)*at) == sizeof(*r);
+}
+
+bool vhost_frontend_place(const struct vhost_frontend *vf, unsigned index,
+			  uint16_t size, uint32_t *base)
+{
+	struct track_packed r;
+	uint64_t at;
+
+	if (!read_region(vf, index, &r, &at))
+		return false;
+	if (!r.version)
+		return true;
+	if (r.place.old_used_idx >= MIN(size, 0x8000u))
+		return false;
+	*base = r.place.old_used_idx | (r.place.old_used_wrap ? 0x8000u : 0);
+	*base |= *base << 16;
+	return true;
+}
+
+void vhost_frontend_set_place(const struct vhost_frontend *vf, unsigned index,
+			      uint32_t base)
+{
+	struct track_packed r;
+	uint64_t at;
+
+	if (!read_region(vf, index, &r, &at) || !r.version)
+		return;
+	r.place.used_idx = r.place.old_used_idx = base & 0x7fff;
+	r.place.used_wrap = r.place.old_used_wrap = base >> 15 & 1;
+	at += offsetof(struct track_packed, place);
+	/* A file that takes no write is the back end's fault, and its loss. */
+	if (pwrite(vf->inflight_fd, &r.place, sizeof(r.place), (off_t)at) < 0)
+		return;
 }
 
 void vhost_frontend_forget(struct vhost_frontend *vf)

@@ -104,6 +104,23 @@ int vhost_frontend_check(const struct vhost_frontend *vf,
 int vhost_frontend_inflight(struct vhost_frontend *vf, uint16_t queues,
 			    uint16_t size, struct diag *d);
 
+/**
+ * vhost_frontend_place - where a packed ring was when its back end went away,
+ *	says the memory of requests in flight
+ * @base: receives it, as vhost_frontend_stop() would; untouched if the ring was
+ *	not used yet; a guess if the back end died while it gave requests back,
+ *	which its successor knows better
+ *
+ * Return: true, or false: there is no such memory, or it is damaged.
+ */
+bool vhost_frontend_place(const struct vhost_frontend *vf, unsigned index,
+			  uint16_t size, uint32_t *base);
+
+/** vhost_frontend_set_place - the driver has put a packed ring, of which
+ * nothing is in flight, to @base: what the memory says is out of date */
+void vhost_frontend_set_place(const struct vhost_frontend *vf, unsigned index,
+			      uint32_t base);
+
 /** vhost_frontend_forget - what was in flight does not matter any more */
 void vhost_frontend_forget(struct vhost_frontend *vf);
 

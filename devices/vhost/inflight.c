@@ -15,9 +15,9 @@
 #define REGION_ALIGN 64
 
 /* As a region's size depends on this only, sizes and products stay small. */
-static size_t region_bytes(uint16_t queue_size)
+static size_t region_bytes(uint16_t queue_size, bool packed)
 {
-	return align_up(virtq_track_bytes(queue_size), REGION_ALIGN);
+	return align_up(virtq_track_bytes(queue_size, packed), REGION_ALIGN);
 }
 
 static int check(const struct vu_inflight *desc, unsigned queues_max,
@@ -32,7 +32,8 @@ static int check(const struct vu_inflight *desc, unsigned queues_max,
 			 desc->queue_count, desc->queue_size, queues_max);
 }
 
-int inflight_new(struct vu_inflight *desc, unsigned queues_max, struct diag *d)
+int inflight_new(struct vu_inflight *desc, unsigned queues_max, bool packed,
+		 struct diag *d)
 {
 	static const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 	int err = check(desc, queues_max, d), fd;
@@ -40,7 +41,7 @@ int inflight_new(struct vu_inflight *desc, unsigned queues_max, struct diag *d)
 
 	if (err)
 		return err;
-	bytes = desc->queue_count * region_bytes(desc->queue_size);
+	bytes = desc->queue_count * region_bytes(desc->queue_size, packed);
 	fd = memfd_create("spandrel-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return diag_errno(d, errno, "cannot make shared memory");
@@ -83,7 +84,7 @@ static int check_file(const struct vu_inflight *desc, int fd, size_t bytes,
 }
 
 int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
-		 unsigned queues_max, struct diag *d)
+		 unsigned queues_max, bool packed, struct diag *d)
 {
 	int err = check(desc, queues_max, d);
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes;
@@ -92,7 +93,7 @@ int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
 
 	if (err)
 		return err;
-	bytes = desc->queue_count * region_bytes(desc->queue_size);
+	bytes = desc->queue_count * region_bytes(desc->queue_size, packed);
 	err = check_file(desc, fd, bytes, d);
 	if (err)
 		return err;
@@ -112,7 +113,8 @@ int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
 				 .map_bytes = bytes,
 				 .watch = watch,
 				 .queue_count = desc->queue_count,
-				 .queue_size = desc->queue_size };
+				 .queue_size = desc->queue_size,
+				 .packed = packed };
 	return 0;
 }
 
@@ -124,9 +126,11 @@ void inflight_release(struct inflight *fl)
 	memset(fl, 0, sizeof(*fl));
 }
 
-void *inflight_region(const struct inflight *fl, unsigned queue, uint16_t size)
+void *inflight_region(const struct inflight *fl, unsigned queue, uint16_t size,
+		      bool packed)
 {
-	if (!fl->map || queue >= fl->queue_count || size > fl->queue_size)
+	if (!fl->map || queue >= fl->queue_count || size > fl->queue_size ||
+	    packed != fl->packed)
 		return NULL;
-	return fl->map + queue * region_bytes(fl->queue_size);
+	return fl->map + queue * region_bytes(fl->queue_size, packed);
 }

@@ -9,8 +9,7 @@
  * Threads: the main loop; regions are used by their queues' threads between
  * the start and the stop of the queue.
  *
- * Not implemented: packed rings; a front end that asks gets the answer that
- * there is no such memory.
+ * The memory is for the ring format that was negotiated when it was made.
  */
 #ifndef DEVICES_VHOST_INFLIGHT_H
 #define DEVICES_VHOST_INFLIGHT_H
@@ -27,13 +26,15 @@ struct inflight {
 	struct file_map *watch;
 	unsigned queue_count;
 	uint16_t queue_size;
+	bool packed;
 };
 
 /** inflight_new - memory for @desc's queues: a memfd that nobody can shrink
  *
  * Return: the descriptor, and @desc's sizes are set; -EINVAL: no such number
  * of queues or entries; or -errno. */
-int inflight_new(struct vu_inflight *desc, unsigned queues_max, struct diag *d);
+int inflight_new(struct vu_inflight *desc, unsigned queues_max, bool packed,
+		 struct diag *d);
 
 /**
  * inflight_map - use the memory that the front end has kept
@@ -44,13 +45,14 @@ int inflight_new(struct vu_inflight *desc, unsigned queues_max, struct diag *d);
  * Return: 0, -EINVAL: too small for what it is said to hold; or -errno.
  */
 int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
-		 unsigned queues_max, struct diag *d);
+		 unsigned queues_max, bool packed, struct diag *d);
 
 /** inflight_release - unmap; accepts a zeroed one */
 void inflight_release(struct inflight *fl);
 
-/** inflight_region - the memory of one queue, of @size entries at least;
- * NULL: there is none */
-void *inflight_region(const struct inflight *fl, unsigned queue, uint16_t size);
+/** inflight_region - the memory of one queue, of @size entries at least; NULL:
+ * there is none, or for the other format */
+void *inflight_region(const struct inflight *fl, unsigned queue, uint16_t size,
+		      bool packed);
 
 #endif

@@ -16,14 +16,22 @@
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 #define DESC_BYTES 16
 
+/** struct virtq_again - a request that was in flight; @counter: its turn;
+ * @head: its name (split) or entry (packed) in virtq.track; @step: packed:
+ * descriptors */
+struct virtq_again {
+	uint64_t counter;
+	uint16_t head, step;
+};
+
 /**
  * struct virtq_ops - a ring format
  * @place: check virtq.at, set virtq.desc, .driver, .device and .cycle; return
  *	NULL or what is wrong
  * @take: collect the chain at virtq.avail_next; @step receives the positions
  *	it takes; return 1, 0 if there is none, or -EPROTO by virtq_break()
- * @retake: collect the chain of @c->head, which another process had taken;
- *	return 1 or -EPROTO by virtq_break(); NULL: the format has none
+ * @retake: collect the chain @again, which another process had taken; like
+ *@take
  * @fill: write a used entry at position @at, virtq.used_next or behind it;
  *	what @publish does not mention the driver does not see
  * @publish: all entries from virtq.used_next to before @next, the first of
@@ -37,7 +45,8 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 struct virtq_ops {
 	const char *(*place)(struct virtq *q);
 	int (*take)(struct virtq *q, struct virtq_chain *c, unsigned *step);
-	int (*retake)(struct virtq *q, struct virtq_chain *c);
+	int (*retake)(struct virtq *q, const struct virtq_again *again,
+		      struct virtq_chain *c, unsigned *step);
 	void (*fill)(struct virtq *q, uint16_t at, uint16_t head,
 		     uint32_t written);
 	void (*publish)(struct virtq *q, uint32_t written, uint16_t next);
@@ -68,18 +77,55 @@ const char *virtq_add_buffer(const struct virtq *q, struct virtq_chain *c,
 const char *virtq_open_table(const struct virtq *q, uint64_t addr, uint32_t len,
 			     uint16_t flags, const uint8_t **table);
 
-/** struct virtq_again - a request that was in flight; @counter: its turn */
-struct virtq_again {
-	uint64_t counter;
-	uint16_t head;
+/**
+ * struct track_ops - how a format tracks what is in flight (queue-track.h)
+ * @begin: @head was popped, at virtq.avail_next
+ * @undo: it was put back
+ * @giving: it is about to be given back, behind the others of its batch
+ * @publish: the driver is about to see the batch, up to before @next
+ * @given: it has seen @head of it; @done: all of that is marked
+ * @fresh: nobody has used the region; @resume: somebody died with it, set
+ *	positions and virtq.again; return 0 or -errno
+ */
+struct track_ops {
+	void (*begin)(struct virtq *q, uint16_t head);
+	void (*undo)(struct virtq *q, uint16_t head);
+	void (*giving)(struct virtq *q, uint16_t head);
+	void (*publish)(struct virtq *q, uint16_t next);
+	void (*given)(struct virtq *q, uint16_t head);
+	void (*done)(struct virtq *q, uint16_t next);
+	void (*fresh)(struct virtq *q);
+	int (*resume)(struct virtq *q);
 };
 
-/* queue-track.c; only with virtq.track: @head was popped; is not in flight; is
- * about to be given back; the used index has moved to @next */
-void virtq_track_begin(struct virtq *q, uint16_t head);
-void virtq_track_undo(struct virtq *q, uint16_t head);
-void virtq_track_giving(struct virtq *q, uint16_t head);
-void virtq_track_used(struct virtq *q, uint16_t next);
+extern const struct track_ops virtq_track_split, virtq_track_packed;
+
+/* What breaks a queue whose region is not as we left it. */
+#define VIRTQ_DAMAGED "memory of requests in flight is damaged"
+
+/* Stores to the region, in their order, and loads from it. */
+#define TRACK_SET(at, value) __atomic_store_n(&(at), (value), __ATOMIC_RELEASE)
+#define TRACK_GET(at)	     __atomic_load_n(&(at), __ATOMIC_RELAXED)
+
+/** virtq_track_sort - @count requests at virtq.again, which begin anew now,
+ * oldest first */
+void virtq_track_sort(struct virtq *q, unsigned count);
+
+/** virtq_track_copy - packed: remember a chain's @n-th descriptor, all 16 bytes
+ * of which were read, before @begin. Return: NULL or what is wrong. */
+const char *virtq_track_copy(struct virtq *q, unsigned n, uint64_t addr,
+			     uint32_t len, uint16_t id, uint16_t flags);
+
+/** virtq_position - packed: the position of @index with this wrap counter */
+static inline uint16_t virtq_position(const struct virtq *q, uint16_t index,
+				      bool wrap)
+{
+	return wrap ? index : (uint16_t)(index + q->at.size);
+}
+
+/** virtq_packed_available - has the driver made what is at @position available,
+ * and nobody used it? */
+bool virtq_packed_available(const struct virtq *q, uint16_t position);
 
 /** virtq_distance - positions from @from forward to @to */
 static inline uint32_t virtq_distance(const struct virtq *q, uint16_t from,

@@ -6,7 +6,8 @@
  * bits that they are its newest; the device overwrites the first descriptor of
  * a chain that is in its way, in the order in which chains complete, and skips
  * as many as the completed chain was long. All of its own bookkeeping is in
- * struct virtq: what the ring holds is never read back.
+ * struct virtq: what the ring holds is never read back. What another process
+ * had taken is found in virtq.track.
  *
  * A hostile driver can make any descriptor look new at any time. What bounds
  * it: the descriptors in flight, from used_next to avail_next, are never more
@@ -17,6 +18,7 @@
 #include "vmm/base/bytes.h"
 
 #include "devices/virtio/queue-impl.h"
+#include "devices/virtio/queue-track.h"
 
 /* VIRTIO 1.3 sec. 2.8.1 and 2.8.13 */
 enum { DESC_AVAIL = 1 << 7, DESC_USED = 1 << 15 };
@@ -79,15 +81,22 @@ static struct desc desc_copy(const uint8_t *at)
 	};
 }
 
-/* The flags of the next descriptor, read before the rest of it. Return: has
- * the driver made it available? */
-static bool available(const struct virtq *q, uint16_t *flags)
+/* The flags of a descriptor, read before the rest of it. Return: has the driver
+ * made it available? */
+static bool available(const struct virtq *q, uint16_t position, uint16_t *flags)
 {
-	bool wrap = wrap_counter(q, q->avail_next);
+	bool wrap = wrap_counter(q, position);
 
-	*flags = ring_load(q->desc, offset(q, q->avail_next) + DESC_FLAGS);
+	*flags = ring_load(q->desc, offset(q, position) + DESC_FLAGS);
 	return !!(*flags & DESC_AVAIL) == wrap &&
 	       !!(*flags & DESC_USED) != wrap;
+}
+
+bool virtq_packed_available(const struct virtq *q, uint16_t position)
+{
+	uint16_t flags;
+
+	return available(q, position, &flags);
 }
 
 /* An indirect table has no links: all of it is the chain, and of the flags
@@ -109,10 +118,18 @@ static const char *walk_table(const struct virtq *q, struct virtq_chain *c,
 	return fault;
 }
 
+static const char *add(const struct virtq *q, struct virtq_chain *c,
+		       const struct desc *d)
+{
+	return d->flags & DESC_INDIRECT
+		       ? walk_table(q, c, d)
+		       : virtq_add_buffer(q, c, d->addr, d->len, d->flags);
+}
+
 /* Collect the chain that begins at avail_next with @flags; the last of its
  * descriptors names it (VIRTIO 1.3 sec. 2.8.6). */
-static const char *walk(const struct virtq *q, struct virtq_chain *c,
-			uint16_t flags, unsigned *step)
+static const char *walk(struct virtq *q, struct virtq_chain *c, uint16_t flags,
+			unsigned *step)
 {
 	const uint8_t *ring = q->desc;
 	unsigned room =
@@ -130,10 +147,10 @@ static const char *walk(const struct virtq *q, struct virtq_chain *c,
 		d.flags = n ? d.flags : flags;
 		if (n && d.flags & DESC_INDIRECT)
 			return "indirect descriptor in a chain";
-		if (d.flags & DESC_INDIRECT)
-			fault = walk_table(q, c, &d);
-		else
-			fault = virtq_add_buffer(q, c, d.addr, d.len, d.flags);
+		fault = add(q, c, &d);
+		if (!fault && q->track)
+			fault = virtq_track_copy(q, n, d.addr, d.len, d.id,
+						 d.flags);
 		if (fault)
 			return fault;
 		c->head = d.id;
@@ -144,23 +161,64 @@ static const char *walk(const struct virtq *q, struct virtq_chain *c,
 	return NULL;
 }
 
+/* The spec's own driver asserts it (VIRTIO 1.3 sec. 2.8.22), and devices may
+ * index by it. */
+static int check_id(struct virtq *q, uint16_t id)
+{
+	if (id >= q->at.size)
+		return virtq_break(q, "buffer id is not below the queue size");
+	if (virtq_in_flight(q, id))
+		return virtq_break(q, "buffer id is in flight already");
+	return 1;
+}
+
 static int packed_take(struct virtq *q, struct virtq_chain *c, unsigned *step)
 {
 	const char *fault;
 	uint16_t flags;
 
-	if (!available(q, &flags))
+	if (!available(q, q->avail_next, &flags))
 		return 0;
 	fault = walk(q, c, flags, step);
-	if (fault)
-		return virtq_break(q, fault);
-	/* The spec's own driver asserts it (VIRTIO 1.3 sec. 2.8.22), and
-	 * devices may index by it. */
-	if (c->head >= q->at.size)
-		return virtq_break(q, "buffer id is not below the queue size");
-	if (virtq_in_flight(q, c->head))
-		return virtq_break(q, "buffer id is in flight already");
-	return 1;
+	return fault ? virtq_break(q, fault) : check_id(q, c->head);
+}
+
+/* From the copies: the ring's descriptors may be overwritten. */
+static const char *walk_copies(const struct virtq *q,
+			       const struct virtq_again *again,
+			       struct virtq_chain *c)
+{
+	const struct track_packed *r = q->track;
+	const char *fault = NULL;
+	uint16_t at = again->head;
+
+	for (unsigned i = 0; i < again->step && !fault; i++) {
+		const struct track_desc *e;
+		struct desc d;
+
+		if (at >= q->at.size)
+			return VIRTQ_DAMAGED;
+		e = &r->desc[at];
+		d = (struct desc){ .addr = TRACK_GET(e->addr),
+				   .len = TRACK_GET(e->len),
+				   .id = TRACK_GET(e->id),
+				   .flags = TRACK_GET(e->flags) };
+		if (d.flags & DESC_INDIRECT && again->step > 1)
+			return VIRTQ_DAMAGED;
+		fault = add(q, c, &d);
+		c->head = d.id;
+		at = TRACK_GET(e->next);
+	}
+	return fault;
+}
+
+static int packed_retake(struct virtq *q, const struct virtq_again *again,
+			 struct virtq_chain *c, unsigned *step)
+{
+	const char *fault = walk_copies(q, again, c);
+
+	*step = again->step;
+	return fault ? virtq_break(q, fault) : check_id(q, c->head);
 }
 
 /* ---- giving back and notifications ------------------------------------- */
@@ -208,8 +266,7 @@ static bool packed_signal(const struct virtq *q)
 	index = event & (EVENT_WRAP - 1);
 	if (index >= q->at.size)
 		return true;
-	return virtq_passed(
-		q, event & EVENT_WRAP ? index : (uint16_t)(index + q->at.size));
+	return virtq_passed(q, virtq_position(q, index, event & EVENT_WRAP));
 }
 
 static uint16_t event_of(const struct virtq *q, uint16_t position)
@@ -238,12 +295,13 @@ static bool packed_waiting(struct virtq *q)
 {
 	uint16_t flags;
 
-	return available(q, &flags);
+	return available(q, q->avail_next, &flags);
 }
 
 const struct virtq_ops virtq_packed = {
 	.place = packed_place,
 	.take = packed_take,
+	.retake = packed_retake,
 	.fill = packed_fill,
 	.publish = packed_publish,
 	.signal = packed_signal,

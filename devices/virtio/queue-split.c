@@ -140,11 +140,17 @@ static int split_take(struct virtq *q, struct virtq_chain *c, unsigned *step)
 	return 1;
 }
 
-static int split_retake(struct virtq *q, struct virtq_chain *c)
+static int split_retake(struct virtq *q, const struct virtq_again *again,
+			struct virtq_chain *c, unsigned *step)
 {
-	const char *fault = walk(q, c);
+	const char *fault;
 
-	return fault ? virtq_break(q, fault) : 1;
+	c->head = again->head;
+	fault = walk(q, c);
+	if (fault)
+		return virtq_break(q, fault);
+	*step = 1;
+	return 1;
 }
 
 uint16_t virtq_split_used(const struct virtq *q)

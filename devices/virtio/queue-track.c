@@ -13,32 +13,43 @@
 
 #include "devices/virtio/queue-impl.h"
 
-#define SET(at, value) __atomic_store_n(&(at), (value), __ATOMIC_RELEASE)
-#define GET(at)	       __atomic_load_n(&(at), __ATOMIC_RELAXED)
-
-void virtq_track_begin(struct virtq *q, uint16_t head)
+static struct track_region *region(const struct virtq *q)
 {
-	struct track_head *h = &q->track->head[head];
-
-	SET(h->counter, q->track_counter++);
-	SET(h->inflight, 1);
+	return q->track;
 }
 
-void virtq_track_undo(struct virtq *q, uint16_t head)
+static void split_begin(struct virtq *q, uint16_t head)
 {
-	SET(q->track->head[head].inflight, 0);
+	struct track_head *h = &region(q)->head[head];
+
+	TRACK_SET(h->counter, q->track_counter++);
+	TRACK_SET(h->inflight, 1);
+}
+
+static void split_unmark(struct virtq *q, uint16_t head)
+{
+	TRACK_SET(region(q)->head[head].inflight, 0);
 }
 
 /* Before the used index moves: part of the batch that it will move for. */
-void virtq_track_giving(struct virtq *q, uint16_t head)
+static void split_giving(struct virtq *q, uint16_t head)
 {
-	SET(q->track->head[head].next, GET(q->track->last_batch_head));
-	SET(q->track->last_batch_head, head);
+	struct track_region *r = region(q);
+
+	TRACK_SET(r->head[head].next, TRACK_GET(r->last_batch_head));
+	TRACK_SET(r->last_batch_head, head);
 }
 
-void virtq_track_used(struct virtq *q, uint16_t next)
+/* The ring's used index says it. */
+static void split_publish(struct virtq *q, uint16_t next)
 {
-	SET(q->track->used_idx, next);
+	(void)q;
+	(void)next;
+}
+
+static void split_done(struct virtq *q, uint16_t next)
+{
+	TRACK_SET(region(q)->used_idx, next);
 }
 
 /* ---- after a death ------------------------------------------------------ */
@@ -46,16 +57,16 @@ void virtq_track_used(struct virtq *q, uint16_t next)
 /* The last batch was given back, whatever its marks say: @used tells. */
 static void commit(struct virtq *q, uint16_t used)
 {
-	struct track_region *r = q->track;
-	unsigned batch = (uint16_t)(used - GET(r->used_idx));
-	uint16_t head = GET(r->last_batch_head);
+	struct track_region *r = region(q);
+	unsigned batch = (uint16_t)(used - TRACK_GET(r->used_idx));
+	uint16_t head = TRACK_GET(r->last_batch_head);
 
 	batch = MIN(batch, q->at.size); /* hostile: no batch is longer */
 	for (unsigned i = 0; i < batch && head < q->at.size; i++) {
-		SET(r->head[head].inflight, 0);
-		head = GET(r->head[head].next);
+		TRACK_SET(r->head[head].inflight, 0);
+		head = TRACK_GET(r->head[head].next);
 	}
-	SET(r->used_idx, used);
+	TRACK_SET(r->used_idx, used);
 }
 
 static int by_counter(const void *a, const void *b)
@@ -65,67 +76,99 @@ static int by_counter(const void *a, const void *b)
 	return x->counter < y->counter ? -1 : x->counter > y->counter;
 }
 
-/* What has to be done again, oldest first. */
-static int collect(struct virtq *q)
+void virtq_track_sort(struct virtq *q, unsigned count)
 {
-	struct virtq_again *again = calloc(q->at.size, sizeof(*again));
+	if (count)
+		qsort(q->again, count, sizeof(*q->again), by_counter);
+	q->track_counter = count ? q->again[count - 1].counter + 1 : 0;
+	q->again_count = count;
+}
+
+/* What has to be done again. */
+static void split_collect(struct virtq *q)
+{
+	const struct track_region *r = region(q);
 	unsigned count = 0;
 
-	if (!again)
-		return -ENOMEM;
 	for (uint16_t head = 0; head < q->at.size; head++) {
-		if (GET(q->track->head[head].inflight) != 1)
+		if (TRACK_GET(r->head[head].inflight) != 1)
 			continue;
-		again[count++] = (struct virtq_again){
-			.counter = GET(q->track->head[head].counter),
+		q->again[count++] = (struct virtq_again){
+			.counter = TRACK_GET(r->head[head].counter),
 			.head = head,
 		};
 	}
-	if (count)
-		qsort(again, count, sizeof(*again), by_counter);
-	q->track_counter = count ? again[count - 1].counter + 1 : 0;
-	q->again = again;
-	q->again_count = count;
-	return 0;
+	virtq_track_sort(q, count);
 }
 
-static void begin(struct virtq *q)
+static void split_fresh(struct virtq *q)
 {
+	struct track_region *r = region(q);
+
 	for (uint16_t head = 0; head < q->at.size; head++)
-		SET(q->track->head[head].inflight, 0);
-	SET(q->track->used_idx, q->used_next);
-	SET(q->track->desc_num, q->at.size);
-	SET(q->track->version, TRACK_VERSION);
+		TRACK_SET(r->head[head].inflight, 0);
+	TRACK_SET(r->used_idx, q->used_next);
 }
 
-static int resume(struct virtq *q)
+static int split_resume(struct virtq *q)
 {
 	uint16_t used = virtq_split_used(q);
-	int err;
 
-	if (GET(q->track->version) != TRACK_VERSION ||
-	    GET(q->track->desc_num) < q->at.size)
-		return -EINVAL;
 	commit(q, used);
-	err = collect(q);
-	if (err)
-		return err;
+	split_collect(q);
 	q->used_next = used;
 	q->avail_next = q->avail_seen = (uint16_t)(used + q->again_count);
 	return 0;
 }
 
-int virtq_track(struct virtq *q, struct track_region *region)
+const struct track_ops virtq_track_split = {
+	.begin = split_begin,
+	.undo = split_unmark,
+	.giving = split_giving,
+	.publish = split_publish,
+	.given = split_unmark,
+	.done = split_done,
+	.fresh = split_fresh,
+	.resume = split_resume,
+};
+
+/* ---- both formats ------------------------------------------------------- */
+
+/* Both regions begin alike. */
+static_assert(offsetof(struct track_region, version) ==
+			      offsetof(struct track_packed, version) &&
+		      offsetof(struct track_region, desc_num) ==
+			      offsetof(struct track_packed, desc_num),
+	      "vhost-user: QueueRegionSplit, QueueRegionPacked");
+
+static int resume(struct virtq *q)
+{
+	if (TRACK_GET(region(q)->version) != TRACK_VERSION ||
+	    TRACK_GET(region(q)->desc_num) < q->at.size)
+		return -EINVAL;
+	q->again = calloc(q->at.size, sizeof(*q->again));
+	return q->again ? q->track_ops->resume(q) : -ENOMEM;
+}
+
+static void fresh(struct virtq *q)
+{
+	q->track_ops->fresh(q);
+	TRACK_SET(region(q)->desc_num, q->at.size);
+	TRACK_SET(region(q)->version, TRACK_VERSION);
+}
+
+int virtq_track(struct virtq *q, void *memory)
 {
 	int err = 0;
 
-	if (!q->enabled || q->has.packed || q->in_flight_count || q->again)
+	if (!q->enabled || q->in_flight_count || q->again)
 		return -EINVAL;
-	q->track = region;
-	if (GET(region->version))
+	q->track = memory;
+	q->track_ops = q->has.packed ? &virtq_track_packed : &virtq_track_split;
+	if (TRACK_GET(region(q)->version))
 		err = resume(q);
 	else
-		begin(q);
+		fresh(q);
 	if (err)
 		q->track = NULL;
 	return err;

@@ -186,14 +186,15 @@ static uint16_t flight_oldest(const struct virtq *q)
  * mark in virtq.track, are taken already. */
 static int take_again(struct virtq *q, struct virtq_chain *c)
 {
-	int got;
+	const struct virtq_again *again = &q->again[q->again_next];
+	unsigned step = 0;
+	int got = q->ops->retake(q, again, c, &step);
 
-	c->head = q->again[q->again_next].head;
-	got = q->ops->retake(q, c);
 	if (got <= 0)
 		return got;
-	flight_begin(q, c->head, 1);
+	flight_begin(q, c->head, step);
 	q->slot[c->head].again = true;
+	q->slot[c->head].entry = again->head;
 	q->again_next++;
 	return 1;
 }
@@ -207,7 +208,7 @@ static int take_new(struct virtq *q, struct virtq_chain *c)
 		return got;
 	flight_begin(q, c->head, step);
 	if (q->track)
-		virtq_track_begin(q, c->head);
+		q->track_ops->begin(q, c->head);
 	q->avail_next = virtq_after(q, q->avail_next, step);
 	return 1;
 }
@@ -242,7 +243,7 @@ void virtq_undo(struct virtq *q, const struct virtq_chain *chain)
 		q->again_next--;
 	} else {
 		if (q->track)
-			virtq_track_undo(q, chain->head);
+			q->track_ops->undo(q, chain->head);
 		q->avail_next = virtq_after(
 			q, q->avail_next, q->cycle - q->slot[chain->head].step);
 	}
@@ -278,7 +279,7 @@ static void batch_add(struct virtq *q, struct batch *b, uint16_t head,
 	unsigned step = q->slot[head].step;
 
 	if (q->track) {
-		virtq_track_giving(q, head);
+		q->track_ops->giving(q, head);
 		q->slot[head].before = b->last;
 		b->last = head;
 	}
@@ -310,10 +311,10 @@ static void batch_tracked(struct virtq *q, const struct batch *b)
 	uint16_t head = b->last;
 
 	for (unsigned i = 0; i < b->count; i++) {
-		virtq_track_undo(q, head);
+		q->track_ops->given(q, head);
 		head = q->slot[head].before;
 	}
-	virtq_track_used(q, b->at);
+	q->track_ops->done(q, b->at);
 }
 
 void virtq_push_all(struct virtq *q, const struct virtq_used *used,
@@ -334,6 +335,8 @@ void virtq_push_all(struct virtq *q, const struct virtq_used *used,
 	}
 	if (!b.count)
 		return;
+	if (q->track)
+		q->track_ops->publish(q, b.at);
 	q->ops->publish(q, b.written, b.at);
 	q->used_next = b.at;
 	if (q->track)

@@ -75,10 +75,11 @@ struct virtq_features {
  * @done: pushed and held back (in order only)
  * @again: was in flight when another process died (queue-track.h)
  * @before: while given back in a batch: the one before it
+ * @entry: packed and tracked: of the chain's first descriptor
  */
 struct virtq_slot {
 	uint32_t written;
-	uint16_t step, before;
+	uint16_t step, before, entry;
 	bool done, again;
 };
 
@@ -103,9 +104,10 @@ struct virtq_slot {
  * @order: heads in flight as they were popped (in order only); a ring of
  *	virtq_layout.size; @order_next is where the next one goes
  * @iov: I/O vectors of the chain popped last, @size_max of them
- * @track: where heads in flight are remembered, or NULL; @track_counter: the
- *	next one's number; @again: @again_count requests to be taken first,
- *	before @again_next they were (queue-track.h)
+ * @track: where heads in flight are remembered, or NULL; @track_ops: how;
+ *	@track_counter: the next one's number; @track_at: packed: where the
+ *	descriptor taken last was copied to; @again: @again_count requests to be
+ *taken first, before @again_next they were (queue-track.h)
  */
 struct virtq {
 	const struct guest_ram *ram;
@@ -124,7 +126,9 @@ struct virtq {
 	struct virtq_slot *slot;
 	uint16_t *order, order_next;
 	struct iovec *iov;
-	struct track_region *track;
+	void *track;
+	const struct track_ops *track_ops;
+	uint16_t track_at;
 	uint64_t track_counter;
 	struct virtq_again *again;
 	unsigned again_count, again_next;

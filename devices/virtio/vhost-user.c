@@ -26,10 +26,10 @@
  * the back end connects, again when it comes back. A card's link is down while
  * there is no back end.
  *
- * Split rings only, whatever the back end offers: a packed ring does not say
- * where it is once its back end is gone, and what was in flight on it is
- * tracked by none of ours (devices/vhost/inflight.h): the guest would have to
- * reset the device.
+ * A packed ring does not say where it is once its back end is gone; only the
+ * memory of requests in flight does. So packed rings are offered where the back
+ * end has INFLIGHT_SHMFD, and one that then has no such memory for them costs
+ * the guest a reset of the device when it goes.
  *
  * Rings are as large as the user says; no message says what a back end can
  * take. Ours takes VIRTIO_SERVED_QUEUE entries, or more if it is told to.
@@ -97,7 +97,8 @@ enum { NET_STATUS = 6, NET_PAIRS = 8, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
  * @own_config: the configuration is ours, not the back end's
  * @first: the back end's features at the first greeting, which the device's
  *	were made of
- * @ready: it knows features and memory
+ * @ready: it knows features and memory; @told: it, or one before it, was told
+ *	of a ring since the last reset
  * @watched: conn, and request if there is one, are in the event loop
  * @retry: when it is gone; @retry_ms: next delay
  * @lost: how often it went
@@ -115,12 +116,17 @@ struct remote {
 	unsigned pairs, pairs_used;
 	uint8_t config[VU_CONFIG_MAX];
 	uint64_t first;
-	bool ready, watched;
+	bool ready, told, watched;
 	struct event_source conn, request;
 	struct event_timer retry;
 	unsigned retry_ms, lost;
 	atomic_uint refused;
 };
+
+/* Those of the rings themselves that the back end must have. */
+#define RING_FEATURES                                                         \
+	(VIRTIO_F_RING_PACKED | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | \
+	 VIRTIO_F_IN_ORDER)
 
 static struct remote *to_remote(struct virtio_device *vd)
 {
@@ -255,6 +261,7 @@ static int start_queue(struct remote *rm, unsigned queue, struct diag *d)
 		.idle = !in_use(rm, queue),
 	};
 
+	rm->told = true;
 	return vhost_frontend_start(&rm->vf, queue, &ring, d);
 }
 
@@ -265,6 +272,7 @@ static int make_ready_once(struct remote *rm, struct diag *d)
 
 static void remote_start(struct virtio_device *vd, unsigned queue)
 {
+	struct virtio_queue *q = &vd->queue[queue];
 	struct remote *rm = to_remote(vd);
 	struct diag d = DIAG_INIT;
 	int err;
@@ -274,9 +282,28 @@ static void remote_start(struct virtio_device *vd, unsigned queue)
 	if (!is_remote(rm, queue) || !connected(rm))
 		return; /* when it is */
 	err = make_ready_once(rm, &d);
+	/* The queue alone may have been reset. */
+	if (!err && q->ring.has.packed)
+		vhost_frontend_set_place(&rm->vf, queue,
+					 virtq_base_get(&q->ring));
 	if (!err)
 		err = start_queue(rm, queue, &d);
 	check_alive(rm, err, &d);
+}
+
+/* Where a ring is whose back end has gone: where it used last. Return: false:
+ * nobody knows. */
+static bool find_place(struct remote *rm, unsigned queue)
+{
+	struct virtq *ring = &rm->vd.queue[queue].ring;
+	uint32_t base = virtq_base_get(ring);
+
+	if (!ring->has.packed)
+		base = virtq_split_used(ring);
+	else if (rm->told &&
+		 !vhost_frontend_place(&rm->vf, queue, ring->at.size, &base))
+		return false;
+	return !virtq_base_set(ring, base);
 }
 
 /* Where the ring is: what the back end says, or else where it used last. */
@@ -297,8 +324,9 @@ static void remote_stop(struct virtio_device *vd, unsigned queue)
 		check_alive(rm, err, &d);
 	}
 	if (err)
-		base = virtq_split_used(ring);
-	virtq_base_set(ring, base);
+		find_place(rm, queue);
+	else
+		virtq_base_set(ring, base);
 }
 
 static void remote_call_changed(struct virtio_device *vd, unsigned queue)
@@ -326,7 +354,7 @@ static void remote_reset(struct virtio_device *vd)
 			err = vhost_frontend_status(&rm->vf, 0, &d);
 		check_alive(rm, err, &d);
 	}
-	rm->ready = false;
+	rm->ready = rm->told = false;
 	rm->pairs_used = 1;
 	vhost_frontend_forget(&rm->vf);
 }
@@ -338,6 +366,15 @@ static int dial(const struct remote *rm)
 {
 	return rm->listener.fd >= 0 ? unix_accept(&rm->listener)
 				    : unix_connect(&rm->addr);
+}
+
+static int greet(struct remote *rm, int fd, struct diag *d)
+{
+	int err = vhost_frontend_greet(&rm->vf, fd, PROTOCOL, d);
+
+	if (!(rm->vf.protocol & VU_P_INFLIGHT_SHMFD))
+		rm->vf.features &= ~VIRTIO_F_RING_PACKED;
+	return err;
 }
 
 /* ---- coming back -------------------------------------------------------- */
@@ -444,7 +481,8 @@ static int check_queues(const struct remote *rm, struct diag *d)
 static int check_offer(struct remote *rm, struct diag *d)
 {
 	uint64_t needed =
-		rm->vd.offered & DEVICE_FEATURES & rm->first & rm->mask;
+		(rm->vd.offered & DEVICE_FEATURES & rm->first & rm->mask) |
+		(rm->vd.features & RING_FEATURES);
 	uint64_t missing = needed & ~rm->vf.features;
 
 	if (!missing)
@@ -470,7 +508,11 @@ static int restore(struct remote *rm, struct diag *d)
 
 		if (!q->started || !is_remote(rm, i))
 			continue;
-		virtq_base_set(&q->ring, virtq_split_used(&q->ring));
+		if (!find_place(rm, i)) {
+			virtio_lost(vd, "its back end went away, and nobody "
+					"knows where its packed rings are");
+			continue;
+		}
 		err = make_ready_once(rm, d);
 		if (!err)
 			err = start_queue(rm, i, d);
@@ -489,7 +531,7 @@ static int reconnect(struct remote *rm, struct diag *d)
 
 	if (fd < 0)
 		return fd;
-	err = vhost_frontend_greet(&rm->vf, fd, PROTOCOL, d);
+	err = greet(rm, fd, d);
 	if (!err)
 		err = restore(rm, d);
 	if (!err)
@@ -553,8 +595,7 @@ static uint64_t remote_features(struct virtio_device *vd)
  * stopping it, which all can. Without a back end (tables only) it is moot. */
 static uint64_t remote_limit(struct virtio_device *vd)
 {
-	return (to_remote(vd)->first & ~VIRTIO_F_RING_PACKED &
-		~VIRTIO_F_IN_ORDER) |
+	return (to_remote(vd)->first & ~VIRTIO_F_IN_ORDER) |
 	       VIRTIO_F_RING_RESET | VIRTIO_F_VERSION_1;
 }
 
@@ -629,7 +670,7 @@ static int meet(struct remote *rm, struct diag *d)
 
 	if (fd < 0)
 		return fd;
-	err = vhost_frontend_greet(&rm->vf, fd, PROTOCOL, d);
+	err = greet(rm, fd, d);
 	if (!err)
 		err = check_modern(rm, d);
 	if (!err)

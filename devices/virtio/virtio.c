@@ -47,16 +47,27 @@ void virtio_config_changed(struct virtio_device *vd)
 		vd->transport->interrupt(vd, NULL);
 }
 
+static void need_reset(struct virtio_device *vd)
+{
+	if (!(atomic_fetch_or(&vd->status, VIRTIO_NEEDS_RESET) &
+	      VIRTIO_NEEDS_RESET))
+		virtio_config_changed(vd);
+}
+
+void virtio_lost(struct virtio_device *vd, const char *why)
+{
+	log_guest(&vd->misuse, "%s: %s: the device needs a reset", vd->dev.id,
+		  why);
+	need_reset(vd);
+}
+
 void virtio_misused(struct virtio_device *vd, const char *why)
 {
 	log_guest(&vd->misuse,
 		  "%s: the guest's driver broke a rule (%s): the device needs "
 		  "a reset",
 		  vd->dev.id, why);
-	if (atomic_fetch_or(&vd->status, VIRTIO_NEEDS_RESET) &
-	    VIRTIO_NEEDS_RESET)
-		return;
-	virtio_config_changed(vd);
+	need_reset(vd);
 }
 
 /* ---- queues: for devices ----------------------------------------------- */
@@ -380,8 +391,7 @@ void virtio_queue_disable(struct virtio_queue *q)
 	ring_leave(q);
 }
 
-static int enable_at(struct virtio_queue *q, uint32_t base,
-		     struct track_region *track)
+static int enable_at(struct virtio_queue *q, uint32_t base, void *track)
 {
 	int err =
 		virtq_enable(&q->ring, &q->reg, ring_features(q->vd->features));
@@ -395,8 +405,7 @@ static int enable_at(struct virtio_queue *q, uint32_t base,
 	return err;
 }
 
-int virtio_queue_enable_at(struct virtio_queue *q, uint32_t base,
-			   struct track_region *track)
+int virtio_queue_enable_at(struct virtio_queue *q, uint32_t base, void *track)
 {
 	int err;
 

@@ -79,7 +79,6 @@ enum virtio_id {
 };
 
 struct virtio_device;
-struct track_region;
 
 /**
  * struct virtio_class - what a device does; struct device_class.data
@@ -345,6 +344,10 @@ void virtio_config_changed(struct virtio_device *vd);
  * DEVICE_NEEDS_RESET; any thread; @why is a literal */
 void virtio_misused(struct virtio_device *vd, const char *why);
 
+/** virtio_lost - the device cannot go on, through no fault of the driver:
+ * DEVICE_NEEDS_RESET; any thread; @why is a literal */
+void virtio_lost(struct virtio_device *vd, const char *why);
+
 /* ---- for transports; with virtio_device.lock held ---------------------- */
 
 /** virtio_set_status - the driver writes the status register; 0 resets */
@@ -390,8 +393,7 @@ void virtio_queue_disable(struct virtio_queue *q);
  * Return: 0, or -errno of virtq_enable(), virtq_base_set() or virtq_track();
  * then the queue is not enabled.
  */
-int virtio_queue_enable_at(struct virtio_queue *q, uint32_t base,
-			   struct track_region *track);
+int virtio_queue_enable_at(struct virtio_queue *q, uint32_t base, void *track);
 
 /** virtio_queue_disable_at - virtio_queue_disable(); @base: where an enabled
  * queue was */

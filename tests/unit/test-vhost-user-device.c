@@ -20,6 +20,7 @@
 #include "devices/net/net.h"
 #include "devices/vhost/backend.h"
 #include "devices/virtio/net-impl.h"
+#include "tests/unit/formats.h"
 #include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
@@ -226,13 +227,19 @@ static void end(void)
 	bed_close(&bed);
 }
 
-static void run(void)
+static void run_with(uint64_t features)
 {
 	if (!drv.mmio)
 		drv_msix(&drv, 3);
-	ck_assert_uint_eq(drv_negotiate(&drv, FEATURES), 11);
+	ck_assert_uint_eq(drv_negotiate(&drv, FEATURES | format | features),
+			  11);
 	drv_queue(&drv, 0, SIZE, RING);
 	drv_go(&drv);
+}
+
+static void run(void)
+{
+	run_with(0);
 }
 
 static void offer(unsigned slot, uint8_t byte)
@@ -253,12 +260,23 @@ static uint8_t answer(unsigned slot)
 	return byte;
 }
 
+/* How many are used, all of which are taken: a packed ring has no room for
+ * more. */
+static uint16_t used(void)
+{
+	uint32_t head, len;
+
+	while (drv_take(&drv, 0, &head, &len))
+		;
+	return drv_used_idx(&drv, 0);
+}
+
 #define BED_UNTIL(cond) WAIT_UNTIL((bed_run(&bed, 1), (cond)))
 
 static void until_used(uint16_t want)
 {
-	BED_UNTIL(drv_used_idx(&drv, 0) == want);
-	ck_assert_uint_eq(drv_used_idx(&drv, 0), want);
+	BED_UNTIL(used() == want);
+	ck_assert_uint_eq(used(), want);
 }
 
 static void until_interrupt(void)
@@ -274,7 +292,7 @@ static void until_taken(unsigned want)
 
 static void round_trip(unsigned slot, uint8_t byte)
 {
-	uint16_t before = drv_used_idx(&drv, 0);
+	uint16_t before = used();
 
 	while (drv_interrupts(&drv, 0))
 		;
@@ -291,7 +309,7 @@ START_TEST(works)
 
 	begin(_i);
 	ck_assert_uint_eq(drv_offered(&drv) & 0xffffff, 0x21);
-	ck_assert(!(drv_offered(&drv) & VIRTIO_F_RING_PACKED));
+	ck_assert(drv_offered(&drv) & VIRTIO_F_RING_PACKED);
 	for (unsigned i = 0; i < 13; i++)
 		config[i] = (uint8_t)drv_get(
 			&drv, (drv.mmio ? 0x100 : 0x2000) + i, 1);
@@ -325,8 +343,6 @@ END_TEST
 /* kill -9 with requests in flight: none is lost, none is done twice. */
 START_TEST(killed)
 {
-	uint32_t head, len;
-
 	begin(_i);
 	run();
 	round_trip(0, 10);
@@ -338,7 +354,7 @@ START_TEST(killed)
 	until_taken(6);
 	child_kill();
 	bed_run(&bed, 3);
-	ck_assert_uint_eq(drv_used_idx(&drv, 0), 2);
+	ck_assert_uint_eq(used(), 2);
 	/* The guest goes on meanwhile. */
 	offer(6, 60);
 	drv_kick(&drv, 0);
@@ -351,8 +367,6 @@ START_TEST(killed)
 	ck_assert_mem_eq(world->seen, "\x14\x1e\x28\x32\x3c", 5);
 	for (unsigned i = 2; i < 7; i++)
 		ck_assert_uint_eq(answer(i), i * 10 + 1);
-	for (unsigned i = 0; i < 7; i++)
-		ck_assert(drv_take(&drv, 0, &head, &len));
 	round_trip(7, 1);
 	end();
 }
@@ -402,6 +416,58 @@ START_TEST(away)
 }
 END_TEST
 
+/* One queue alone begins anew; the back end must not remember where it was. */
+START_TEST(queue_reset)
+{
+	begin(_i);
+	run_with(VIRTIO_F_RING_RESET);
+	for (unsigned i = 0; i < 3; i++) {
+		round_trip(0, 1);
+		round_trip(1, 2);
+		drv_ring_reset(&drv, 0);
+		drv_queue(&drv, 0, SIZE, RING);
+	}
+	round_trip(2, 3);
+	end();
+}
+END_TEST
+
+/* The memory of requests in flight, which is nobody's secret. */
+static int inflight_fd(void)
+{
+	char link[32], name[64];
+
+	for (int fd = 3; fd < 1024; fd++) {
+		ssize_t len;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		len = readlink(link, name, sizeof(name) - 1);
+		name[MAX(len, 0)] = '\0';
+		if (strstr(name, "spandrel-inflight"))
+			return fd;
+	}
+	return -1;
+}
+
+/* Where a packed ring is only that memory knows: damaged, the driver must
+ * begin anew, and can. */
+START_TEST(place_unknown)
+{
+	begin(_i);
+	run();
+	round_trip(0, 1);
+	child_kill();
+	bed_run(&bed, 3);
+	ck_assert_int_eq(pwrite(inflight_fd(), "\xff\xff\xff\xff", 4, 16), 4);
+	child_start();
+	ck_assert(BED_UNTIL(drv_status(&drv) & VIRTIO_NEEDS_RESET));
+	drv_set_status(&drv, 0);
+	run();
+	round_trip(0, 1);
+	end();
+}
+END_TEST
+
 START_TEST(paused)
 {
 	begin(_i);
@@ -412,7 +478,7 @@ START_TEST(paused)
 	drv_kick(&drv, 0);
 	bed_run(&bed, 3);
 	usleep(20000);
-	ck_assert_uint_eq(drv_used_idx(&drv, 0), 1);
+	ck_assert_uint_eq(used(), 1);
 	dev->cls->resume(dev);
 	until_used(2);
 	round_trip(2, 3);
@@ -1001,20 +1067,33 @@ START_TEST(private_memory)
 }
 END_TEST
 
-static Suite *suite(void)
+static TCase *both_formats(bool packed)
 {
-	Suite *s = suite_create("vhost-user-device");
-	TCase *t = tcase_create("vhost-user-device");
+	TCase *t = FORMAT_CASE("rings", packed);
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, works, 0, 2);
 	tcase_add_loop_test(t, resets, 0, 2);
 	tcase_add_loop_test(t, killed, 0, 2);
 	tcase_add_loop_test(t, killed_often, 0, 2);
 	tcase_add_loop_test(t, away, 0, 2);
+	tcase_add_loop_test(t, queue_reset, 0, 2);
+	if (packed)
+		tcase_add_loop_test(t, place_unknown, 0, 2);
 	tcase_add_loop_test(t, paused, 0, 2);
 	tcase_add_loop_test(t, saved, 0, 2);
+	return t;
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("vhost-user-device");
+	TCase *t = tcase_create("devices");
+
+	suite_add_tcase(s, both_formats(false));
+	suite_add_tcase(s, both_formats(true));
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, disk, 0, 2);
 	tcase_add_loop_test(t, card, 0, 4);
 	tcase_add_loop_test(t, served_card, 0, 2);
