@@ -10,6 +10,7 @@
 #include "vmm/fw-cfg.h"
 
 #include "firmware/acpi-loader.h"
+#include "firmware/smbios.h"
 
 /* struct e820_entry of QEMU: little-endian address, size and type. */
 enum { E820_BYTES = 20, E820_SIZE = 8, E820_TYPE = 16, E820_RAM = 1 };
@@ -64,6 +65,28 @@ static int add_acpi(struct fw_cfg *fc, const struct platform *p, struct diag *d)
 	    !(err = add_buf(fc, FW_CFG_ACPI_TABLES, &f.tables, d)))
 		err = add_buf(fc, FW_CFG_ACPI_LOADER, &f.loader, d);
 	acpi_files_release(&f);
+	return err;
+}
+
+static int add_smbios(struct fw_cfg *fc, const struct platform *p,
+		      struct diag *d)
+{
+	struct acpi_buf tables = { .data = NULL };
+	uint8_t entry[SMBIOS_ENTRY_BYTES];
+	int err = smbios_build(&tables, p, d);
+
+	if (!err) {
+		/* Firmware puts them where it likes. */
+		smbios_entry(entry, GPA(0), (uint32_t)tables.size_bytes);
+		err = fw_cfg_add(
+			fc, FW_CFG_SMBIOS_ENTRY,
+			&(struct fw_cfg_content){ .data = entry,
+						  .size_bytes = sizeof(entry) },
+			d);
+	}
+	if (!err)
+		err = add_buf(fc, FW_CFG_SMBIOS_TABLES, &tables, d);
+	acpi_buf_release(&tables);
 	return err;
 }
 
@@ -182,6 +205,8 @@ int arch_fw_cfg_fill(const struct platform *p, const struct arch_payload *load,
 		err = add_e820(fc, p, d);
 	if (!err && load->fw_cfg_config->acpi_table && p->tables == TABLES_ACPI)
 		err = add_acpi(fc, p, d);
+	if (!err)
+		err = add_smbios(fc, p, d);
 	for (unsigned i = 0; load->given && i < load->given->count && !err; i++)
 		err = add_item(fc, &load->given->item[i], d);
 	return err;

@@ -40,24 +40,48 @@ static int check_text(const char *key, const char *text, size_t max,
 	return 0;
 }
 
+#define AT(member) offsetof(struct platform_config, member)
+
+/* @plain: a string like any other */
+static const struct key {
+	const char *name;
+	size_t at;
+	bool plain;
+} keys[] = {
+	{ "system_manufacturer", AT(system_manufacturer), true },
+	{ "system_product_name", AT(system_product_name), true },
+	{ "system_version", AT(system_version), true },
+	{ "system_serial_number", AT(system_serial_number), true },
+	{ "serial_number", AT(serial_number), true },
+	{ "system_sku_number", AT(system_sku_number), true },
+	{ "system_family", AT(system_family), true },
+	{ "chassis_asset_tag", AT(chassis_asset_tag), true },
+	{ "system_uuid", AT(system_uuid), false },
+	{ "uuid", AT(uuid), false },
+	{ "oem_strings", AT(oem_strings), false },
+};
+
+static const char *value(const struct platform_config *c, const struct key *k)
+{
+	return *(char *const *)(const void *)((const char *)c + k->at);
+}
+
+const char *identity_given(const struct platform_config *c)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
+		if (value(c, &keys[i]))
+			return keys[i].name;
+	return NULL;
+}
+
 static int check_texts(const struct platform_config *c, struct diag *d)
 {
-	const struct {
-		const char *key, *text;
-	} all[] = {
-		{ "system_manufacturer", c->system_manufacturer },
-		{ "system_product_name", c->system_product_name },
-		{ "system_version", c->system_version },
-		{ "system_serial_number", c->system_serial_number },
-		{ "serial_number", c->serial_number },
-		{ "system_sku_number", c->system_sku_number },
-		{ "system_family", c->system_family },
-		{ "chassis_asset_tag", c->chassis_asset_tag },
-	};
 	int err = 0;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(all) && !err; i++)
-		err = check_text(all[i].key, all[i].text, IDENTITY_TEXT_MAX, d);
+	for (unsigned i = 0; i < ARRAY_SIZE(keys) && !err; i++)
+		if (keys[i].plain)
+			err = check_text(keys[i].name, value(c, &keys[i]),
+					 IDENTITY_TEXT_MAX, d);
 	return err;
 }
 

@@ -3,7 +3,8 @@
  * DOC: what the machine calls itself: the strings of --platform
  *
  * Cloud Hypervisor's system_..., chassis_asset_tag and oem_strings, and its
- * older names serial_number and uuid. The guest reads them from SMBIOS.
+ * older names serial_number and uuid. The guest reads them from SMBIOS,
+ * which arm64 has by UEFI only.
  */
 #ifndef VMM_IDENTITY_H
 #define VMM_IDENTITY_H
@@ -25,6 +26,9 @@
  * many, a UUID that is not one, old and new name both given.
  */
 int identity_check(const struct platform_config *c, struct diag *d);
+
+/** identity_given - the first key that says something of it, or NULL */
+const char *identity_given(const struct platform_config *c);
 
 /**
  * identity_fill - the strings of @c, borrowed, NULL where there are none

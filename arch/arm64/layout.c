@@ -16,6 +16,7 @@
 
 #include "arch/layout.h"
 #include "arch/numa.h"
+#include "vmm/identity.h"
 
 uint64_t arm64_mpidr(unsigned index)
 {
@@ -232,6 +233,21 @@ static int check_tables(const struct vm_config *cfg, struct diag *d)
 			 "and --fw-cfg-config acpi_table=on, or tables=fdt");
 }
 
+/* So do its SMBIOS tables. */
+static int check_identity(const struct vm_config *cfg, struct diag *d)
+{
+	const char *key = identity_given(&cfg->platform);
+
+	if (!key || (cfg->firmware_vars && vm_config_fw_cfg(cfg, false)))
+		return 0;
+	return diag_fail(
+		d, EINVAL,
+		"--platform %s: arm64 guests learn it from UEFI, which "
+		"takes it from fw_cfg: give --firmware-vars, or leave "
+		"it out",
+		key);
+}
+
 int arm64_layout(struct platform *p, const struct vm_config *cfg,
 		 const struct host_caps *caps, struct diag *d)
 {
@@ -241,7 +257,8 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	p->arch = "arm64";
 	p->tables = wants_acpi(cfg) ? TABLES_ACPI : TABLES_FDT;
 	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
-	if ((err = check_tables(cfg, d)) ||
+	identity_fill(&p->identity, &cfg->platform);
+	if ((err = check_tables(cfg, d)) || (err = check_identity(cfg, d)) ||
 	    (err = check_features(cfg, caps, d)) ||
 	    (err = check_cpus(cfg, caps, d)) ||
 	    (err = layout_topology(p, cfg, d)) ||

@@ -359,7 +359,7 @@ START_TEST(test_tables)
 	ck_assert_int_eq(arm64_layout(&p, &cfg, &caps, NULL), 0);
 	ck_assert_uint_eq(p.tables, choices[_i].got);
 	ck_assert_uint_eq(p.tpm.size_bytes != 0, acpi);
-	arm64_devices(&cfg, out);
+	arm64_devices(&p, &cfg, out);
 	ck_assert_str_eq(out[2].cls, acpi ? "ged" : "gpio-pl061");
 	platform_release(&p);
 }
@@ -367,32 +367,33 @@ END_TEST
 
 START_TEST(test_devices)
 {
+	const struct platform p = { 0 };
 	struct vm_config cfg = config_of(1, MIB(64));
 	struct arch_device out[16];
 
-	ck_assert_uint_eq(arm64_devices(&cfg, out), 3);
+	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 3);
 	ck_assert_str_eq(out[0].cls, "serial-pl011");
 	ck_assert_uint_eq(out[0].base, 0x09000000);
 	ck_assert_uint_eq(out[0].pin, 1);
 	cfg.serial.mode = CHAR_OFF;
-	ck_assert_uint_eq(arm64_devices(&cfg, out), 2);
+	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 2);
 	ck_assert_str_eq(out[0].cls, "rtc-pl031");
 	ck_assert_str_eq(out[1].cls, "gpio-pl061");
 	ck_assert_uint_eq(out[1].pin, 7);
 	cfg.platform.tables = TABLES_ACPI;
-	ck_assert_uint_eq(arm64_devices(&cfg, out), 2);
+	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 2);
 	ck_assert_str_eq(out[1].cls, "ged");
 	ck_assert_uint_eq(out[1].pin, 10);
 	cfg.platform.tables = TABLES_AUTO;
 	cfg.watchdog = true;
-	ck_assert_uint_eq(arm64_devices(&cfg, out), 3);
+	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 3);
 	ck_assert_str_eq(out[2].cls, "watchdog-sp805");
 	cfg.platform.vmgenid = true;
-	ck_assert_uint_eq(arm64_devices(&cfg, out), 4);
+	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 4);
 	ck_assert_str_eq(out[2].cls, "vmgenid");
 	ck_assert_uint_eq(out[2].pin, 8);
 	cfg.platform.vmclock = true;
-	ck_assert_uint_eq(arm64_devices(&cfg, out), 5);
+	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 5);
 	ck_assert_str_eq(out[3].cls, "vmclock");
 	ck_assert_uint_eq(out[3].pin, 9);
 }

@@ -191,7 +191,7 @@ static const struct {
 	{ "--kernel|k|--firmware|f",
 	  "--firmware and --kernel: firmware gets it by fw_cfg only: give "
 	  "--fw-cfg-config kernel=on, if this firmware looks there (AAVMF "
-	  "does, CLOUDHV.fd does not)" },
+	  "and OVMF do, CLOUDHV.fd does not)" },
 	{ "--firmware|f|--initramfs|i",
 	  "--firmware and --initramfs: are for a --kernel; without one, "
 	  "firmware finds all on a --disk" },

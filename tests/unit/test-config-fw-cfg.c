@@ -32,6 +32,10 @@ static const struct {
 	{ "items=[name=etc/e820,string=x]", ITEM("etc/e820") OWN, 0 },
 	{ "items=[name=etc/table-loader,string=x]",
 	  ITEM("etc/table-loader") OWN, 0 },
+	{ "items=[name=etc/smbios/smbios-anchor,string=x]",
+	  ITEM("etc/smbios/smbios-anchor") OWN, 0 },
+	{ "items=[name=etc/smbios/smbios-tables,string=x]",
+	  ITEM("etc/smbios/smbios-tables") OWN, 0 },
 	{ "items=[name=etc/acpi/rsdp,string=x]", ITEM("etc/acpi/rsdp") OWN, 0 },
 	{ "items=[name=etc/acpi/tables,string=x]", ITEM("etc/acpi/tables") OWN,
 	  0 },
@@ -165,8 +169,8 @@ END_TEST
 #define ONLY(option)                                                      \
 	"--firmware and --" option                                        \
 	": firmware gets it by fw_cfg only: give --fw-cfg-config " option \
-	"=on, if this firmware looks there (AAVMF does, CLOUDHV"          \
-	".fd does not)"
+	"=on, if this firmware looks there (AAVMF and OVMF do, "          \
+	"CLOUDHV.fd does not)"
 #define FOR(option)                                          \
 	"--firmware and --" option                           \
 	": are for a --kernel; without one, firmware finds " \

@@ -236,6 +236,35 @@ START_TEST(acpi)
 }
 END_TEST
 
+static bool has_text(const uint8_t *data, uint32_t size, const char *text)
+{
+	return memmem(data, size, text, strlen(text));
+}
+
+/* What is in the structures: test-smbios.c. */
+START_TEST(smbios)
+{
+	uint32_t size, tables_size;
+	uint8_t *entry, *tables, sum = 0;
+
+	p.identity.serial = "SERIAL-7";
+	fill();
+	entry = file("etc/smbios/smbios-anchor", &size);
+	tables = file("etc/smbios/smbios-tables", &tables_size);
+	ck_assert(entry && tables);
+	ck_assert_uint_eq(size, 24);
+	ck_assert_mem_eq(entry, "_SM3_", 5);
+	ck_assert_uint_eq(get_le32(entry + 12), tables_size);
+	ck_assert_uint_eq(get_le64(entry + 16), 0);
+	for (uint32_t i = 0; i < size; i++)
+		sum += entry[i];
+	ck_assert_uint_eq(sum, 0);
+	ck_assert(has_text(tables, tables_size, "SERIAL-7"));
+	free(entry);
+	free(tables);
+}
+END_TEST
+
 /* ---- a kernel ---- */
 
 static void expect(uint16_t size_key, uint16_t key, const char *want,
@@ -378,6 +407,7 @@ int main(void)
 	tcase_add_test(t, items_of_the_user);
 	tcase_add_test(t, an_item_that_is_too_large);
 	tcase_add_test(t, acpi);
+	tcase_add_test(t, smbios);
 	tcase_add_test(t, a_kernel);
 	tcase_add_test(t, a_kernel_in_two_parts);
 	tcase_add_test(t, parts_that_are_switched_off);

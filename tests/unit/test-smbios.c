@@ -15,6 +15,8 @@
 #include "firmware/smbios.h"
 #include "tests/unit/suite.h"
 
+#define UUID "12345678-90ab-cdef-1234-567890abcdef"
+
 static struct vm_config cfg;
 static struct platform p;
 static struct arch_tables tables;
@@ -411,6 +413,30 @@ START_TEST(both_names)
 }
 END_TEST
 
+/* An arm64 guest has SMBIOS only where UEFI brings it. */
+START_TEST(arm64_needs_uefi)
+{
+	const struct host_caps caps = { .pa_bits = 46,
+					.gicv3 = true,
+					.page_size_bytes = 4096 };
+	char **texts[] = { &cfg.platform.oem_strings, &cfg.platform.uuid,
+			   &cfg.platform.system_family };
+
+	cfg.cpus.nested = false;
+	give(&cfg.firmware, "f");
+	give(texts[_i], UUID);
+	ck_assert_int_eq(arch_arm64.layout(&p, &cfg, &caps, &d), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(d.text[0], _i == 0	  ? "oem_strings: arm64"
+						: _i == 1 ? "uuid: arm64"
+							  : "family: arm64"));
+	platform_release(&p);
+	give(&cfg.firmware_vars, "v");
+	ck_assert_int_eq(arch_arm64.layout(&p, &cfg, &caps, &d), 0);
+	ck_assert_uint_eq(p.identity.uuid[0], _i == 1 ? 0x78 : 0);
+	ck_assert_int_eq(p.identity.family != NULL, _i == 2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("smbios");
@@ -431,6 +457,7 @@ int main(void)
 	tcase_add_test(t, too_long);
 	tcase_add_test(t, too_many);
 	tcase_add_loop_test(t, both_names, 0, 2);
+	tcase_add_loop_test(t, arm64_needs_uefi, 0, 3);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }
