@@ -108,58 +108,6 @@ void acpi_put_gtdt(struct acpi_buf *b, const struct platform *p)
 	acpi_put32(b, 0);
 }
 
-/* ---- PPTT: ACPI 6.3 sec. 5.2.29.1 ---- */
-
-enum { PPTT_PROCESSOR = 0, PPTT_PROCESSOR_BYTES = 20 };
-enum {
-	PPTT_PACKAGE = 1 << 0,
-	PPTT_UID_VALID = 1 << 1,
-	PPTT_THREAD = 1 << 2,
-	PPTT_LEAF = 1 << 3,
-	PPTT_IDENTICAL = 1 << 4,
-};
-
-/* Append a node; where it is in the table, for its children */
-static uint32_t put_node(struct acpi_buf *b, uint32_t flags, uint32_t parent,
-			 uint32_t uid)
-{
-	uint32_t at = (uint32_t)b->size_bytes;
-
-	acpi_put8(b, PPTT_PROCESSOR);
-	acpi_put8(b, PPTT_PROCESSOR_BYTES);
-	acpi_put16(b, 0);
-	acpi_put32(b, flags | PPTT_IDENTICAL);
-	acpi_put32(b, parent);
-	acpi_put32(b, uid);
-	acpi_put32(b, 0); /* private resources */
-	return at;
-}
-
-void acpi_put_pptt(struct acpi_buf *b, const struct platform *p)
-{
-	const struct topology *t = &p->topology;
-	uint32_t package = 0, die = 0, core = 0;
-
-	for (uint32_t i = 0; i < p->cpu_count; i++) {
-		const struct plat_cpu *c = &p->cpu[i];
-		bool first = !c->thread;
-
-		if (first && !c->core && !c->die)
-			package = put_node(b, PPTT_PACKAGE, 0, 0);
-		if (first && !c->core)
-			die = t->dies_per_package > 1
-				      ? put_node(b, 0, package, 0)
-				      : package;
-		if (t->threads_per_core == 1) {
-			put_node(b, PPTT_LEAF | PPTT_UID_VALID, die, i);
-			continue;
-		}
-		if (first)
-			core = put_node(b, 0, die, 0);
-		put_node(b, PPTT_LEAF | PPTT_UID_VALID | PPTT_THREAD, core, i);
-	}
-}
-
 /* ---- IORT: DEN 0049D sec. 3 ---- */
 
 enum { IORT_ITS_GROUP = 0, IORT_ROOT_COMPLEX = 2 };

@@ -6,10 +6,9 @@
  * the platform description. The GIC's interrupt numbers are ACPI's global
  * system interrupts as they are.
  *
- * ACPI 6.3 (MADT, GTDT, PPTT); Arm DEN 0049D (IORT).
+ * ACPI 6.3 (MADT, GTDT); Arm DEN 0049D (IORT).
  *
- * Not implemented: GICv2m frames, SMMUs, caches in the PPTT (Linux reads
- * their levels from CLIDR_EL1 then).
+ * Not implemented: GICv2m frames, SMMUs.
  *
  * Threads: pure, any thread.
  */
@@ -20,10 +19,9 @@
 
 #include "firmware/acpi-buf.h"
 
-/** ACPI_GTDT_REVISION, ACPI_PPTT_REVISION, ACPI_IORT_REVISION - of the formats
- * that are written here */
+/** ACPI_GTDT_REVISION, ACPI_IORT_REVISION - of the formats that are written
+ * here */
 #define ACPI_GTDT_REVISION 3
-#define ACPI_PPTT_REVISION 2
 #define ACPI_IORT_REVISION 0
 
 /** acpi_put_gic - the MADT's GICC of each CPU, then GICD, GICRs and ITS */
@@ -31,10 +29,6 @@ void acpi_put_gic(struct acpi_buf *b, const struct platform *p);
 
 /** acpi_put_gtdt - the generic timer's interrupts: the architecture's PPIs */
 void acpi_put_gtdt(struct acpi_buf *b, const struct platform *p);
-
-/** acpi_put_pptt - packages, dies where there are several in a package, cores
- * and threads; CPUs must be in the order of their place in the topology */
-void acpi_put_pptt(struct acpi_buf *b, const struct platform *p);
 
 /** acpi_put_iort - PCI device ids go to the ITS, which must be there, as they
  * are */

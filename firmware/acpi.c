@@ -19,6 +19,7 @@
 #include "firmware/acpi-arm64.h"
 #include "firmware/acpi-buf.h"
 #include "firmware/acpi-numa.h"
+#include "firmware/acpi-pptt.h"
 #include "firmware/dsdt.h"
 
 #define TABLE_ALIGN  16

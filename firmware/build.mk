@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 obj-y += firmware/fdt-write.o firmware/fdt.o
-obj-y += firmware/acpi-buf.o firmware/aml.o firmware/dsdt.o firmware/acpi.o firmware/acpi-arm64.o firmware/acpi-loader.o firmware/acpi-numa.o firmware/efi.o firmware/smbios.o
+obj-y += firmware/acpi-buf.o firmware/aml.o firmware/dsdt.o firmware/acpi.o firmware/acpi-arm64.o firmware/acpi-loader.o firmware/acpi-numa.o firmware/acpi-pptt.o firmware/efi.o firmware/smbios.o
 
 # ACPI control methods: firmware/asl/X.asl becomes firmware/asl/X.h below $(B),
 # which holds `static const unsigned char X_aml_code[]`. Warnings are errors.

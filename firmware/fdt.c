@@ -49,7 +49,6 @@ enum { PPI_HYP_TIMER = 10, PPI_VIRT_TIMER, PPI_SECURE_TIMER = 13, PPI_TIMER };
 #define FUNCS_PER_BUS	 256
 #define MPIDR_AFF	 UINT64_C(0xff00ffffff)
 #define MPIDR_AFF3_SHIFT 32
-#define CACHE_LEVELS	 7 /* CLIDR_EL1.Ctype1 to 7 */
 
 /* PCI bus binding (IEEE 1275): address space in the first of three cells. The
  * 64-bit window says "prefetchable": Linux takes a window that is not to be
@@ -121,62 +120,78 @@ static bool wide_mpidr(const struct platform *p)
 	return false;
 }
 
-/* CLIDR_EL1.Ctype<n> (Arm ARM D24.2.27) */
-enum { CACHE_NONE, CACHE_I, CACHE_D, CACHE_SEPARATE, CACHE_UNIFIED };
-
-static unsigned cache_type(const struct platform *p, unsigned level)
+static uint32_t cache_phandle(const struct platform *p, unsigned cpu,
+			      unsigned level)
 {
-	return level > CACHE_LEVELS ? CACHE_NONE
-				    : p->clidr >> (3 * (level - 1)) & 7;
+	return PH_CACHE0 + platform_cache_owner(p, cpu, level) * CACHE_LEVELS +
+	       level - 1;
 }
 
-/* A size of 0 says that there is a cache, and that its size is not known. */
-static void put_cache(struct fdtw *w, const struct platform *p, unsigned first,
+/* Devicetree Specification 0.4 sec. 3.8.4; @prefix: "i-", "d-" or "". Of
+ * separate caches a size of 0 says that they are there and how large is not
+ * known. */
+static void put_shape(struct fdtw *w, const char *prefix,
+		      const struct cache_shape *c)
+{
+	const struct {
+		const char *name;
+		uint32_t value;
+	} props[] = {
+		{ "cache-size", c->size_bytes },
+		{ "cache-line-size", c->line_bytes },
+		{ "cache-sets", c->sets },
+	};
+	char name[24];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(props); i++) {
+		snprintf(name, sizeof(name), "%s%s", prefix, props[i].name);
+		if (props[i].value || (*prefix && !i))
+			fdtw_u32(w, name, props[i].value);
+	}
+}
+
+static void put_cache(struct fdtw *w, const struct platform *p, unsigned cpu,
 		      unsigned level)
 {
-	unsigned type = cache_type(p, level);
+	enum cache_type type = platform_cache_type(p, level);
+	const struct cache_level *c = &p->cache[level - 1];
 
-	if (type == CACHE_I || type == CACHE_SEPARATE)
-		fdtw_u32(w, "i-cache-size", 0);
-	if (type == CACHE_D || type == CACHE_SEPARATE)
-		fdtw_u32(w, "d-cache-size", 0);
-	if (type == CACHE_UNIFIED)
+	if (type == CACHE_CODE || type == CACHE_SEPARATE)
+		put_shape(w, "i-", &c->code);
+	if (type == CACHE_DATA || type == CACHE_SEPARATE)
+		put_shape(w, "d-", &c->data);
+	if (type == CACHE_UNIFIED) {
 		fdtw_flag(w, "cache-unified");
-	if (cache_type(p, level + 1))
+		put_shape(w, "", &c->data);
+	}
+	if (level < platform_cache_levels(p))
 		fdtw_u32(w, "next-level-cache",
-			 PH_CACHE0 + first * CACHE_LEVELS + level);
+			 cache_phandle(p, cpu, level + 1));
 }
 
+/* The outer caches that @cpu is the first one to share */
 static void put_outer_caches(struct fdtw *w, const struct platform *p,
-			     unsigned first)
+			     unsigned cpu)
 {
-	for (unsigned level = 2; cache_type(p, level); level++) {
+	for (unsigned level = 2; level <= platform_cache_levels(p); level++) {
+		if (platform_cache_owner(p, cpu, level) != cpu)
+			continue;
 		fdtw_begin(w, "l%u-cache", level);
 		fdtw_text(w, "compatible", "cache");
 		fdtw_u32(w, "cache-level", level);
-		put_cache(w, p, first, level);
-		fdtw_u32(w, "phandle",
-			 PH_CACHE0 + first * CACHE_LEVELS + level - 1);
+		put_cache(w, p, cpu, level);
+		fdtw_u32(w, "phandle", cache_phandle(p, cpu, level));
 		fdtw_end(w);
 	}
 }
 
-/* Linux takes the levels from CLIDR_EL1 and then wants a node for each; the
- * last level that CPUs share is where its scheduler looks for an idle one. So
- * the levels from 2 on belong to the whole package, in its first CPU's node.
- * Where there is only one level, it is left out: alone with its cache, no CPU
- * would ever take work from another. */
+/* Linux takes the levels from CLIDR_EL1 and then wants a node for each. */
 static void put_caches(struct fdtw *w, const struct platform *p, unsigned cpu)
 {
-	unsigned first = cpu;
-
-	if (!cache_type(p, 1) || !cache_type(p, 2))
+	if (!platform_cache_levels(p))
 		return;
-	while (first && p->cpu[first - 1].package == p->cpu[cpu].package)
-		first--;
-	put_cache(w, p, first, 1);
-	if (first == cpu)
-		put_outer_caches(w, p, first);
+	put_cache(w, p, cpu, 1);
+	put_outer_caches(w, p, cpu);
 }
 
 /* numa.txt: of CPUs, memory and host bridges */
@@ -747,7 +762,9 @@ static size_t guess(const struct platform *p, const struct fdt_boot *boot)
 {
 	size_t text = boot->cmdline ? strlen(boot->cmdline) : 0;
 	size_t nodes = p->numa ? p->numa->node_count : 0;
-	size_t room = 4096 + 256 * (size_t)p->cpu_enabled +
+	size_t room = 4096 +
+		      (256 + 192 * platform_cache_levels(p)) *
+			      (size_t)p->cpu_enabled +
 		      512 * (size_t)p->dev_count + 128 * p->part_count +
 		      DISTANCE_BYTES * nodes * nodes;
 

@@ -39,6 +39,35 @@ bool platform_memory(const struct platform *p, unsigned *next,
 	return true;
 }
 
+enum cache_type platform_cache_type(const struct platform *p, unsigned level)
+{
+	if (level > CACHE_LEVELS)
+		return CACHE_NONE;
+	return (enum cache_type)(p->clidr >> (3 * (level - 1)) & 7);
+}
+
+unsigned platform_cache_levels(const struct platform *p)
+{
+	unsigned levels = 0;
+
+	while (platform_cache_type(p, levels + 1) != CACHE_NONE)
+		levels++;
+	return levels > 1 ? levels : 0;
+}
+
+unsigned platform_cache_owner(const struct platform *p, unsigned cpu,
+			      unsigned level)
+{
+	const struct plat_cpu *c = &p->cpu[cpu];
+	bool last = level == platform_cache_levels(p);
+
+	while (cpu && p->cpu[cpu - 1].package == c->package &&
+	       p->cpu[cpu - 1].die == c->die &&
+	       (last || p->cpu[cpu - 1].core == c->core))
+		cpu--;
+	return cpu;
+}
+
 const struct plat_dev *platform_find(const struct platform *p,
 				     enum plat_role role)
 {

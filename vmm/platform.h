@@ -15,6 +15,7 @@
 
 #include "vmm/base/diag.h"
 #include "vmm/base/types.h"
+#include "vmm/caches.h"
 #include "vmm/config.h"
 
 #define PLAT_RAM_MAX	 4
@@ -253,7 +254,8 @@ struct platform {
 	unsigned pa_bits;
 	bool sve, pauth; /* arm64: features given to the vCPUs */
 	uint64_t clidr;	 /* arm64: CLIDR_EL1 of the vCPUs; 0: unknown */
-	bool nested;	 /* x86_64: vCPUs have VMX or SVM */
+	struct cache_level cache[CACHE_LEVELS]; /* of levels in @clidr */
+	bool nested; /* x86_64: vCPUs have VMX or SVM */
 	struct plat_identity identity;
 	enum tables_choice tables;
 	struct plat_intc intc;
@@ -286,6 +288,24 @@ int platform_add(struct platform *p, const struct plat_dev *dev,
  */
 bool platform_memory(const struct platform *p, unsigned *next,
 		     struct plat_range *range, uint32_t *node);
+
+/** platform_cache_type - what the CPUs have at @level, from 1 up */
+enum cache_type platform_cache_type(const struct platform *p, unsigned level);
+
+/**
+ * platform_cache_levels - levels of cache that the guest is told of, or 0
+ *
+ * The last one belongs to a die, the others to a core. Linux's scheduler looks
+ * for an idle CPU among those that share the last one: where there is only one
+ * level, it is not told, since alone with its cache no CPU would ever take work
+ * from another.
+ */
+unsigned platform_cache_levels(const struct platform *p);
+
+/** platform_cache_owner - first of the CPUs that share @cpu's cache of @level
+ * (1 to platform_cache_levels()) */
+unsigned platform_cache_owner(const struct platform *p, unsigned cpu,
+			      unsigned level);
 
 /** platform_find - first device of @role, or NULL */
 const struct plat_dev *platform_find(const struct platform *p,

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "arch/layout.h"
 #include "arch/numa.h"
@@ -80,6 +81,7 @@ static int fill_cpus(struct platform *p, const struct vm_config *cfg,
 		p->cpu[i].hw_id = arm64_mpidr(i);
 	}
 	p->clidr = caps->clidr;
+	memcpy(p->cache, caps->cache, sizeof(p->cache));
 	p->sve = cfg->cpus.sve;
 	p->pauth = cfg->cpus.pauth;
 	return 0;

@@ -25,7 +25,7 @@
  * @high_ram: bytes of RAM above 4 GiB
  * @nodes: NUMA nodes; 0 and 1: no NUMA
  * @bare: no console, no power button, no timer
- * @clidr: CLIDR_EL1 of arm64
+ * @clidr: CLIDR_EL1 of arm64; the sizes of three levels are then known
  * @ids: there are a generation ID and a VMClock
  */
 struct sample {
@@ -163,6 +163,12 @@ static inline void sample_arm64(struct platform *p, const struct sample *s)
 	p->arch = "arm64";
 	p->tables = TABLES_FDT;
 	p->clidr = s->clidr;
+	for (unsigned i = 0; s->clidr && i < 3; i++) {
+		p->cache[i].data =
+			(struct cache_shape){ 65536u << i, 64, 256u << i, 4 };
+		p->cache[i].code =
+			(struct cache_shape){ 32768u << i, 64, 128u << i, 4 };
+	}
 	p->ram[0] = sample_mmio(0x40000000, GIB(3) + s->high_ram);
 	gic->kind = s->gicv2 ? INTC_GICV2 : INTC_GICV3;
 	gic->pin_count = 288;

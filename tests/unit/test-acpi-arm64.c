@@ -351,6 +351,8 @@ START_TEST(test_pptt)
 		uint32_t flags = get_le32(e + 4), up = get_le32(e + 8);
 		unsigned levels = 0;
 
+		if (e[0])
+			continue; /* a cache */
 		packages += flags & 1;
 		if (!(flags & 8))
 			continue;
@@ -369,6 +371,108 @@ START_TEST(test_pptt)
 	}
 	ck_assert_uint_eq(leaves, m.p.cpu_count);
 	ck_assert_uint_eq(packages, m.p.topology.packages);
+	machine_free(&m);
+}
+END_TEST
+
+/*
+ * The cache of @level and @kind (the type bits of its attributes) that the
+ * processor node at @at has, found as Linux' acpi_find_cache_node() does; how
+ * many there are. *@owner: the node that has it
+ */
+static unsigned find_cache(const struct arch_table *t, uint32_t at,
+			   unsigned level, unsigned kind, const uint8_t **found,
+			   uint32_t *owner)
+{
+	unsigned inner = 0, count = 0;
+
+	for (; at; at = get_le32(t->data + at + 8)) {
+		const uint8_t *node = t->data + at;
+		unsigned deepest = inner;
+
+		for (uint32_t i = 0; i < get_le32(node + 16); i++) {
+			uint32_t c = get_le32(node + 20 + 4 * i);
+			unsigned here = inner;
+
+			for (; c; c = get_le32(t->data + c + 8)) {
+				here++;
+				if (here != level ||
+				    (t->data[c + 21] >> 2 & 3) != kind)
+					continue;
+				count += *found != t->data + c;
+				*found = t->data + c;
+				*owner = at;
+			}
+			deepest = MAX(deepest, here);
+		}
+		inner = deepest;
+	}
+	return count;
+}
+
+/* The processor node with _UID @uid */
+static uint32_t leaf_of(const struct arch_table *t, uint32_t uid)
+{
+	for (uint32_t at = 36; at < t->size_bytes; at += t->data[at + 1])
+		if (!t->data[at] && get_le32(t->data + at + 4) & 8 &&
+		    get_le32(t->data + at + 12) == uid)
+			return at;
+	ck_abort_msg("no CPU %u", uid);
+}
+
+static void check_cache(const struct arch_table *t, const struct platform *p,
+			unsigned cpu, unsigned level, bool code)
+{
+	enum cache_type type = platform_cache_type(p, level);
+	const struct cache_shape *c =
+		code ? &p->cache[level - 1].code : &p->cache[level - 1].data;
+	bool there = code ? type == CACHE_CODE || type == CACHE_SEPARATE
+			  : type != CACHE_CODE;
+	unsigned kind = code ? 1 : type == CACHE_UNIFIED ? 2 : 0;
+	const uint8_t *found = NULL, *first = NULL;
+	uint32_t owner = 0;
+
+	ck_assert_uint_eq(
+		find_cache(t, leaf_of(t, cpu), level, kind, &found, &owner),
+		there);
+	if (!there)
+		return;
+	ck_assert_uint_eq(get_le32(found + 12), c->size_bytes);
+	ck_assert_uint_eq(get_le32(found + 16), c->sets);
+	ck_assert_uint_eq(found[20], c->ways);
+	ck_assert_uint_eq(get_le16(found + 22), c->line_bytes);
+	ck_assert_uint_eq(get_le32(found + 4), c->size_bytes ? 0x57 : 0x10);
+	/* It is the first one's of those that share it, and no other's. */
+	find_cache(t, leaf_of(t, platform_cache_owner(p, cpu, level)), level,
+		   kind, &first, &owner);
+	ck_assert_ptr_eq(first, found);
+	for (unsigned i = 0; i < p->cpu_count; i++) {
+		const uint8_t *other = NULL;
+
+		find_cache(t, leaf_of(t, i), level, kind, &other, &owner);
+		ck_assert_int_eq(other == found,
+				 platform_cache_owner(p, i, level) ==
+					 platform_cache_owner(p, cpu, level));
+	}
+}
+
+START_TEST(test_pptt_caches)
+{
+	static const uint64_t levels[] = { 0443, 041, 04443, 3, 0, 044, 0433 };
+	struct sample s = *sample_named(_i % 2 ? "arm-8x2" : "arm-4x2");
+	const struct arch_table *t;
+	struct machine m;
+
+	s.clidr = levels[_i / 2];
+	machine_make(&m, &s);
+	t = by_name(&m, "pptt.aml");
+	for (unsigned cpu = 0; cpu < m.p.cpu_count; cpu++)
+		for (unsigned i = 1; i <= platform_cache_levels(&m.p); i++) {
+			check_cache(t, &m.p, cpu, i, false);
+			check_cache(t, &m.p, cpu, i, true);
+		}
+	for (size_t at = 36; at < t->size_bytes; at += t->data[at + 1])
+		ck_assert(!t->data[at] || platform_cache_levels(&m.p));
 	machine_free(&m);
 }
 END_TEST
@@ -469,6 +573,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_fadt, 0, n);
 	tcase_add_loop_test(t, test_madt, 0, n);
 	tcase_add_loop_test(t, test_pptt, 0, n);
+	tcase_add_loop_test(t, test_pptt_caches, 0, 14);
 	tcase_add_loop_test(t, test_gtdt, 0, n);
 	tcase_add_loop_test(t, test_dbg2, 0, n);
 	tcase_add_loop_test(t, test_numa, 0, n);

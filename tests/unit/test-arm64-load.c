@@ -270,9 +270,11 @@ START_TEST(test_caches)
 		ck_assert_uint_eq(get_be32(level), ++levels + 1);
 		ck_assert_str_eq(fdt_getprop(dtb, node, "compatible", NULL),
 				 "cache");
-		/* shared: in the node of the package's first CPU */
+		/* the last is shared: in the node of the die's first CPU */
 		ck_assert_int_eq(fdt_parent_offset(dtb, node),
-				 fdt_path_offset(dtb, "/cpus/cpu@0"));
+				 fdt_path_offset(dtb, levels == t->levels
+							      ? "/cpus/cpu@0"
+							      : "/cpus/cpu@1"));
 	}
 	ck_assert_uint_eq(levels, t->levels);
 	arch_tables_release(&tables);

@@ -210,6 +210,44 @@ START_TEST(test_caches)
 }
 END_TEST
 
+static void check_shape(const struct tree *t, int node, const char *prefix,
+			const struct cache_shape *c)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%scache-size", prefix);
+	ck_assert_uint_eq(get_be32(prop(t, node, name, 4)), c->size_bytes);
+	snprintf(name, sizeof(name), "%scache-line-size", prefix);
+	ck_assert_uint_eq(get_be32(prop(t, node, name, 4)), c->line_bytes);
+	snprintf(name, sizeof(name), "%scache-sets", prefix);
+	ck_assert_uint_eq(get_be32(prop(t, node, name, 4)), c->sets);
+}
+
+/* Sizes; the second level of three is each core's, the third is the die's. */
+START_TEST(test_cache_sizes)
+{
+	struct tree t;
+	int node;
+
+	tree_make(&t, sample_named("arm-no-its"));
+	node = node_at(&t, "/cpus/cpu@3");
+	check_shape(&t, node, "i-", &t.p.cache[0].code);
+	check_shape(&t, node, "d-", &t.p.cache[0].data);
+	check_shape(&t, node_at(&t, "/cpus/cpu@3/l2-cache"), "",
+		    &t.p.cache[1].data);
+	check_shape(&t, node_at(&t, "/cpus/cpu@0/l3-cache"), "",
+		    &t.p.cache[2].data);
+	ck_assert_int_lt(fdt_path_offset(t.blob, "/cpus/cpu@3/l3-cache"), 0);
+	tree_free(&t);
+	/* 4x2: two packages of two cores of two threads, two levels */
+	tree_make(&t, sample_named("arm-4x2"));
+	node_at(&t, "/cpus/cpu@0/l2-cache");
+	node_at(&t, "/cpus/cpu@4/l2-cache");
+	ck_assert_int_lt(fdt_path_offset(t.blob, "/cpus/cpu@2/l2-cache"), 0);
+	tree_free(&t);
+}
+END_TEST
+
 /* The place of each CPU in cpu-map is its place in the topology. */
 START_TEST(test_cpu_map)
 {
@@ -723,6 +761,7 @@ int main(void)
 	tcase_add_test(t, test_libfdt_sees_damage);
 	tcase_add_loop_test(t, test_cpus, 0, n);
 	tcase_add_loop_test(t, test_caches, 0, n);
+	tcase_add_test(t, test_cache_sizes);
 	tcase_add_loop_test(t, test_cpu_map, 0, n);
 	tcase_add_test(t, test_wide_mpidr);
 	tcase_add_loop_test(t, test_memory, 0, n);

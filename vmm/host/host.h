@@ -27,6 +27,7 @@
 #include "vmm/base/diag.h"
 #include "vmm/base/types.h"
 #include "vmm/bus.h"
+#include "vmm/caches.h"
 #include "vmm/host/state.h"
 #include "vmm/irq.h"
 
@@ -41,6 +42,7 @@
  * @software: guest instructions are emulated one by one (PVM): good for small
  *	payloads, not for Linux
  * @clidr: arm64: CLIDR_EL1, the levels of cache that vCPUs show; 0: unknown
+ * @cache: arm64: how large they are; there may be more than @clidr says
  * @tsc_khz: x86: frequency of the vCPUs' TSC, 0 if unknown; known once a VM
  *	is committed (host_vm.caps)
  * @page_size_bytes: granularity of ram_map()
@@ -53,6 +55,7 @@ struct host_caps {
 	bool pmu, sve, pauth;
 	bool software;
 	uint64_t clidr;
+	struct cache_level cache[CACHE_LEVELS];
 	uint32_t tsc_khz;
 	uint64_t page_size_bytes;
 };

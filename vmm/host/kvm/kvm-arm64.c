@@ -117,6 +117,7 @@ static int probe_vm(int kvm_fd, struct host_caps *caps, struct diag *d)
 	caps->gicv2 = can_create(vm_fd, KVM_DEV_TYPE_ARM_VGIC_V2);
 	caps->its = caps->gicv3 && can_create(vm_fd, KVM_DEV_TYPE_ARM_VGIC_ITS);
 	caps->clidr = probe_clidr(vm_fd);
+	caches_read(caps->cache, "/sys/devices/system/cpu/cpu0/cache");
 	close(vm_fd);
 	return 0;
 }
