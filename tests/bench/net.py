@@ -16,9 +16,9 @@ packets in all; the tap counts what leaves it.
 
 iperf3: the client is a Linux kernel with its own virtio_net (User Mode Linux,
 tests/interop/uml.py), one TCP connection, the server the host: through
-Spandrel's tap, or through passt. passt offers no segmentation to its guest and
-makes up for it by an MTU of 65520, which it tells by DHCP and which is set
-here; with Spandrel the MTU is 1500 and the segments are the host's affair.
+Spandrel's tap, or through passt. Both have the same MTU: once Ethernet's, once
+the one that passt tells its guests by DHCP, which makes up for its offering
+them no segmentation.
 """
 import contextlib
 import fcntl
@@ -50,11 +50,12 @@ IPERF_S = 2
 START_S = 10
 GUEST_S = 60
 BURST = 128
+IPERF_PORT = 5201
 SIOCGIFFLAGS = 0x8913
 TAP, BRIDGE = "vu0", "br0"
 HOST, GUEST = "192.168.79.1", "192.168.79.2"
 TOOLS, TOOL_PACKAGES = "nettools", ("iperf3", "passt")
-PASST_MTU = 65520
+MTUS = (1500, 65520)
 IPERF_RATIO_MIN = 1.0
 
 
@@ -179,9 +180,9 @@ def passt(tools, path):
             "--foreground", "--socket", path, "--map-host-loopback", HOST]
 
 
-def spandrel_tap(program, path):
+def spandrel_tap(program, path, mtu):
     return [*spandrel_port(program, None, path)[:-1],
-            f"tap={TAP},ip={HOST},mask=255.255.255.0"]
+            f"tap={TAP},ip={HOST},mask=255.255.255.0,mtu={mtu}"]
 
 
 def iperf_turn(out, server, iperf, path, mtu):
@@ -210,20 +211,21 @@ def throughput(out, program, folder, show):
     iperf = [*blkio.loaded(tools), f"{tools}/usr/bin/iperf3"]
     run("ip", "link", "set", "lo", "up")
     path = f"{folder}/s"
-    rows = []
-    with started([*iperf, "-s", "--forceflush"], lambda: listens(5201),
+    with started([*iperf, "-s", "--forceflush"], lambda: listens(IPERF_PORT),
                  "iperf3"):
-        for _ in range(TURNS):
-            rows.append([
-                iperf_turn(out, spandrel_tap(program, path), iperf, path,
-                           1500),
-                iperf_turn(out, passt(tools, path), iperf, path,
-                           PASST_MTU)])
+        for mtu in MTUS:
+            show_iperf(mtu, show, [[
+                iperf_turn(out, server, iperf, path, mtu)
+                for server in (spandrel_tap(program, path, mtu),
+                               passt(tools, path))] for _ in range(TURNS)])
+
+
+def show_iperf(mtu, show, rows):
     for at, way in enumerate(("guest to host", "host to guest")):
-        show(f"iperf3, {way}", [[one[0][at] for one in row] for row in rows],
-             "passt", 1e6)
-    show("iperf3, us of CPU a MB", [[one[1] for one in row] for row in rows],
-         "passt", 1)
+        show(f"iperf3, MTU {mtu}, {way}",
+             [[one[0][at] for one in row] for row in rows], "passt", 1e6)
+    show(f"iperf3, MTU {mtu}, us of CPU a MB",
+         [[one[1] for one in row] for row in rows], "passt", 1)
 
 
 def listens(port):
