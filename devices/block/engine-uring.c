@@ -14,6 +14,11 @@
  * most file systems (ext4, tmpfs). Made here they cost half the processor time
  * (one in flight: 7.5 and 4 us; 32 in flight: 3.6 and 2.9 us).
  *
+ * A read that is alone in its kick is tried without the ring first: from the
+ * page cache of ext4 that takes a sixth less processor time (tmpfs: the same);
+ * for several the ring's one call is cheaper. After one that was not in the
+ * page cache the next ones are not tried.
+ *
  * The kernel is asked not to interrupt the thread for completions (Linux 5.19,
  * COOP_TASKRUN). DEFER_TASKRUN would be a little better still, but then a ring
  * that epoll watches loses wake-ups (seen with Linux 6.18).
@@ -23,6 +28,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "devices/block/impl.h"
@@ -36,13 +42,20 @@
 #define SLOW_WRITE_NS 10000000ULL
 #define SLOW_TIME_NS  100000000ULL
 
+/* Reads that go through the ring untried after one that was not cached. */
+#define UNTRIED_READS 32
+
 /**
  * struct uring - block_queue.engine_state
  * @slow_until_ns: writes are given to the kernel's threads; 0: they are not
+ * @alone: a read that is the only request since the last kick; or NULL
+ * @untried: reads to go
  */
 struct uring {
 	struct io_uring ring;
 	uint64_t slow_until_ns;
+	struct block_request *alone;
+	unsigned untried;
 };
 
 static int ring_init(struct uring *u, unsigned depth)
@@ -181,30 +194,79 @@ static int64_t write_here(struct uring *u, const struct block_request *r)
 	return result;
 }
 
+static bool reads_here(struct uring *u, const struct block_request *r)
+{
+	if (r->step != STEP_READ || r->file->direct)
+		return false;
+	if (!u->untried)
+		return true;
+	u->untried--;
+	return false;
+}
+
+/* Return: bytes read, or what means that the ring has to do it. */
+static int64_t read_here(struct uring *u, const struct block_request *r)
+{
+	const struct iovec *iov;
+	unsigned count;
+	int64_t result;
+
+	iov = block_step_iov(r, &count);
+	result = preadv2(r->file->fd, iov, (int)count,
+			 (off_t)block_step_offset(r), RWF_NOWAIT);
+	if (result <= 0)
+		u->untried = UNTRIED_READS;
+	return result;
+}
+
+static void queue_entry(struct uring *u, struct block_request *r)
+{
+	struct io_uring_sqe *sqe = next_entry(u);
+
+	prepare(sqe, r);
+	io_uring_sqe_set_data(sqe, r);
+}
+
+static struct block_request *take_alone(struct uring *u)
+{
+	struct block_request *r = u->alone;
+
+	u->alone = NULL;
+	return r;
+}
+
 static void uring_submit(struct block_queue *q, struct block_request *r)
 {
 	struct uring *u = q->engine_state;
-	struct io_uring_sqe *sqe;
 
-	if (writes_here(u, r)) {
-		block_step_finish(q, r, write_here(u, r));
-		return;
-	}
+	if (u->alone)
+		queue_entry(u, take_alone(u));
 	/* Rare: a device that knows nothing better. It has no io_uring form
 	 * before Linux 6.12, and is done quickly. */
-	if (r->step == STEP_DISCARD) {
+	if (r->step == STEP_DISCARD)
 		block_step_finish(q, r, block_step_call(r));
-		return;
-	}
-	sqe = next_entry(u);
-	prepare(sqe, r);
-	io_uring_sqe_set_data(sqe, r);
+	else if (writes_here(u, r))
+		block_step_finish(q, r, write_here(u, r));
+	else if (!io_uring_sq_ready(&u->ring) && reads_here(u, r))
+		u->alone = r;
+	else
+		queue_entry(u, r);
 }
 
 static void uring_kick(struct block_queue *q)
 {
 	struct uring *u = q->engine_state;
 
+	/* What was read in part comes again. */
+	while (u->alone) {
+		struct block_request *r = take_alone(u);
+		int64_t result = read_here(u, r);
+
+		if (result > 0)
+			block_step_finish(q, r, result);
+		else
+			queue_entry(u, r);
+	}
 	if (io_uring_sq_ready(&u->ring))
 		enter(u);
 }

@@ -100,6 +100,8 @@ def make_image(folder, kind):
             file.write(os.urandom(1 << 20))
     subprocess.run(["qemu-img", "convert", "-O", kind, raw, image], check=True)
     os.unlink(raw)
+    # Or its way to the disk would be part of the first rows.
+    subprocess.run(["sync", "-f", image], check=True)
     return image
 
 
