@@ -79,6 +79,8 @@ static void put_pci_crs(struct acpi_buf *b, const struct plat_pci *pci)
 		aml_crs_io(b, PCI_CONFIG_PORT, PCI_CONFIG_PORTS);
 	if (pci->pio.bus == PLAT_PIO)
 		put_window(b, AML_IO, &pci->pio);
+	if (pci->pio_chipset.size_bytes)
+		put_window(b, AML_IO, &pci->pio_chipset);
 	put_window(b, AML_MEMORY, &pci->mmio32);
 	put_window(b, AML_MEMORY, &pci->mmio64);
 	aml_crs_close(b, crs);

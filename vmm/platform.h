@@ -173,6 +173,7 @@ struct plat_intc {
  * @ecam: configuration space, 1 MiB per bus; @bus_count buses from 0
  * @mmio32, @mmio64: memory windows; @pio: port window (base 0 on x86_64 means
  *	ports 0x1000 up; on arm64 base is the MMIO address of port 0)
+ * @pio_chipset: ports that functions of the chipset say they have; size 0: none
  * @cf8: legacy configuration ports exist (x86_64)
  * @intx: wires of INTA..INTD after swizzling
  * @intx_present: the wires exist
@@ -181,7 +182,7 @@ struct plat_pci {
 	bool present;
 	struct plat_range ecam;
 	uint32_t bus_count;
-	struct plat_range mmio32, mmio64, pio;
+	struct plat_range mmio32, mmio64, pio, pio_chipset;
 	bool cf8;
 	bool intx_present;
 	uint32_t intx[4];

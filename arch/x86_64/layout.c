@@ -158,6 +158,7 @@ static void fill_pci(struct platform *p)
 	pci->bus_count = X86_ECAM_BUSES;
 	pci->mmio32 = layout_mmio(X86_PCI_MEM32_BASE, X86_PCI_MEM32_SIZE);
 	if (p->q35) {
+		pci->pio_chipset = ports(X86_PM_PORT, X86_PM_PORTS);
 		pci->ecam = layout_mmio(0, 0);
 		pci->mmio32 =
 			layout_mmio(X86_Q35_LOW_RAM_END, X86_Q35_PCI_SIZE);

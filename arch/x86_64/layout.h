@@ -88,6 +88,7 @@
 #define X86_PVPANIC_PORT    0x505
 #define X86_FW_CFG_PORT	    0x510
 #define X86_PM_PORT	    0x600
+#define X86_PM_PORTS	    128 /* ICH9 datasheet sec. 13.8.3 */
 #define X86_PCI_PORT_BASE   0x1000
 #define X86_PCI_PORT_SIZE   0xf000
 #define X86_IOAPIC_PINS	    24

@@ -10,7 +10,7 @@
  *	00:00.0  0x60  PCIEXBAR: where ECAM is; off after reset
  *	         0x90  PAM: where reads of the BIOS area go; memory, as all of
  *		       that area is RAM
- *	00:1f.0  0x40  PMBASE: 0x600, fixed
+ *	00:1f.0  0x40  PMBASE: 0x600, fixed; Linux claims 128 ports there
  *	         0x44  ACPI_CNTL: enabled, fixed
  *	         0x60  PIRQ routes: memory; nothing of ours uses them
  *	         0xf0  RCBA: memory; nothing is there

@@ -128,6 +128,7 @@ START_TEST(test_q35)
 			  p.virtio_mmio.base);
 	ck_assert_uint_eq(p.pci.ecam.size_bytes, 0);
 	ck_assert_uint_eq(p.pci.bus_count, 1);
+	ck_assert_uint_eq(p.pci.pio_chipset.base, 0x600);
 	/* The firmware area is free of VMX's pages. */
 	ck_assert_uint_le(X86_TSS_BASE + 3 * KIB(4), GIB(4) - MIB(16));
 }
