@@ -118,7 +118,7 @@ static int set_sized(struct fw_cfg *fc, enum fw_cfg_key size_key,
 static int set_kernel(struct fw_cfg *fc, const struct arch_payload *load,
 		      uint32_t setup_bytes, struct diag *d)
 {
-	struct fw_cfg_content kernel, setup;
+	struct fw_cfg_content kernel = { .fd = -1 }, setup;
 	int err = describe_file(&kernel, load->kernel_fd, d);
 
 	if (err)
@@ -136,7 +136,7 @@ static int set_kernel(struct fw_cfg *fc, const struct arch_payload *load,
 static int set_initramfs(struct fw_cfg *fc, const struct arch_payload *load,
 			 struct diag *d)
 {
-	struct fw_cfg_content c;
+	struct fw_cfg_content c = { .fd = -1 };
 	int err = describe_file(&c, load->initramfs_fd, d);
 
 	if (err)

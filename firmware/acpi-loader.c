@@ -3,7 +3,7 @@
 #include "firmware/acpi-loader.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/fw-cfg.h"
@@ -29,9 +29,9 @@ enum { ZONE_HIGH = 1, ZONE_FSEG = 2 };
 
 static void put_name(struct acpi_buf *b, const char *name)
 {
-	char field[FW_CFG_NAME_BYTES] = { 0 };
+	char field[FW_CFG_NAME_BYTES] = "";
 
-	memcpy(field, name, strlen(name));
+	snprintf(field, sizeof(field), "%s", name);
 	acpi_put(b, field, sizeof(field));
 }
 

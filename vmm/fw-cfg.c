@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,10 +129,10 @@ int fw_cfg_add(struct fw_cfg *fc, const char *name,
 	       const struct fw_cfg_content *c, struct diag *d)
 {
 	unsigned at = place_of(fc, name);
-	struct fw_cfg_item item = { .owned = NULL };
+	struct fw_cfg_item item, *last;
 	int err;
 
-	if (strlen(name) >= sizeof(item.name))
+	if (strlen(name) >= FW_CFG_NAME_BYTES)
 		return diag_fail(d, ENAMETOOLONG,
 				 "fw_cfg: %.80s: longer than %d characters",
 				 name, FW_CFG_NAME_BYTES - 1);
@@ -141,10 +142,12 @@ int fw_cfg_add(struct fw_cfg *fc, const char *name,
 	if (fc->file_count == FW_CFG_FILES_MAX)
 		return diag_fail(d, ENOSPC, "fw_cfg: more than %d files",
 				 FW_CFG_FILES_MAX);
-	err = fill(&item, c, d);
+	last = &fc->file[fc->file_count];
+	err = fill(last, c, d);
 	if (err)
 		return err;
-	strcpy(item.name, name);
+	snprintf(last->name, sizeof(last->name), "%s", name);
+	item = *last;
 	memmove(&fc->file[at + 1], &fc->file[at],
 		(fc->file_count++ - at) * sizeof(item));
 	fc->file[at] = item;
