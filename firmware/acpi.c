@@ -672,6 +672,11 @@ static bool has_watchdog(const struct platform *p)
 	return platform_find(p, PLAT_WATCHDOG);
 }
 
+static bool has_pptt(const struct platform *p)
+{
+	return has_gic(p) || p->pptt;
+}
+
 static bool has_its(const struct platform *p)
 {
 	return has_gic(p) && p->intc.its.size_bytes && p->pci.present;
@@ -697,7 +702,7 @@ static const struct {
 	{ has_watchdog, add_wdat }, { has_numa, add_srat },
 	{ has_numa, add_slit },	    { has_hmat, add_hmat },
 	{ has_tpm, add_tpm2 },	    { has_gic, add_gtdt },
-	{ has_gic, add_pptt },	    { has_its, add_iort },
+	{ has_pptt, add_pptt },	    { has_its, add_iort },
 };
 
 static int build(struct builder *bl, struct diag *d)

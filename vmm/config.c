@@ -278,6 +278,14 @@ static const struct schema_key platform_keys[] = {
 	  .doc = "a VMClock, by which the guest notices that its clock was "
 		 "interrupted; without it, the machine is as before",
 	  SINCE },
+	{ .name = "pptt",
+	  .type = SCHEMA_BOOL,
+	  .arch = "x86_64",
+	  .offset = AT(platform.pptt),
+	  .preset = "off",
+	  .doc = "describe processors by an ACPI PPTT too, for systems that "
+		 "look there; Linux asks CPUID, which says the same",
+	  SINCE },
 	{ .name = "system_manufacturer",
 	  .type = SCHEMA_STRING,
 	  .offset = AT(platform.system_manufacturer),

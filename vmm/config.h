@@ -312,12 +312,12 @@ uint16_t vhost_user_device_type(const char *text);
 
 /** struct platform_config - --platform; @access_platform: virtio devices offer
  * VIRTIO_F_ACCESS_PLATFORM; @vmgenid: there is a generation ID; @vmclock: there
- * is a VMClock; @system_manufacturer and all below: see vmm/identity.h; NULL if
- * not given */
+ * is a VMClock; @pptt: x86_64: CPUs are in a PPTT too; @system_manufacturer and
+ * all below: see vmm/identity.h; NULL if not given */
 struct platform_config {
 	enum tables_choice tables;
 	enum transport_choice transport;
-	bool access_platform, vmgenid, vmclock;
+	bool access_platform, vmgenid, vmclock, pptt;
 	char *system_manufacturer, *system_product_name, *system_version;
 	char *system_serial_number, *serial_number;
 	char *system_uuid, *uuid;

@@ -257,6 +257,7 @@ struct platform {
 	uint64_t clidr;	 /* arm64: CLIDR_EL1 of the vCPUs; 0: unknown */
 	struct cache_level cache[CACHE_LEVELS]; /* of levels in @clidr */
 	bool nested; /* x86_64: vCPUs have VMX or SVM */
+	bool pptt;   /* x86_64: there is a PPTT, as always on arm64 */
 	struct plat_identity identity;
 	enum tables_choice tables;
 	struct plat_intc intc;

@@ -63,6 +63,21 @@ static int check_tables(const struct vm_config *cfg, struct diag *d)
 	return 0;
 }
 
+/* What CPUID has bits for (leaf 0x8000001E, on whatever processor: tables do
+ * not depend on the host); the PPTT has no limits. */
+static int check_topology(const struct topology *t, struct diag *d)
+{
+	if (t->threads_per_core <= X86_THREADS_MAX &&
+	    t->dies_per_package <= X86_DIES_MAX)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "--cpus topology=%u:%u:%u:%u: x86_64's CPUID can say "
+			 "at most %d threads per core and %d dies per package",
+			 t->threads_per_core, t->cores_per_die,
+			 t->dies_per_package, t->packages, X86_THREADS_MAX,
+			 X86_DIES_MAX);
+}
+
 static struct plat_cpu place(const struct topology *t, uint32_t i)
 {
 	struct plat_cpu cpu = layout_place(t, i);
@@ -179,11 +194,13 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	p->arch = "x86_64";
 	p->tables = TABLES_ACPI;
 	p->nested = cfg->cpus.nested;
+	p->pptt = cfg->platform.pptt;
 	identity_fill(&p->identity, &cfg->platform);
 	if ((err = check_tables(cfg, d)) ||
 	    (err = layout_check_cpus(cfg, caps, X86_APIC_ID_MAX + 1, "x86_64",
 				     d)) ||
 	    (err = layout_topology(p, cfg, d)) ||
+	    (err = check_topology(&p->topology, d)) ||
 	    (err = check_ids(p, cfg, caps, d)) ||
 	    (err = fill_pa_bits(p, cfg, caps, d)) ||
 	    (err = fill_ram(p, cfg, caps, d)) || (err = fill_cpus(p, cfg, d)) ||

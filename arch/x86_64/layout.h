@@ -97,6 +97,9 @@
 #define X86_APIC_ID_MAX	    32767 /* 15-bit MSI destinations */
 #define X86_XAPIC_ID_MAX    254	  /* 8-bit ones; 255 is broadcast */
 
+#define X86_THREADS_MAX 256 /* 8 bits of CPUID 0x8000001E EBX */
+#define X86_DIES_MAX	8   /* 3 bits of its ECX */
+
 /** enum x86_wire - IOAPIC pins */
 enum x86_wire {
 	X86_WIRE_SERIAL = 4,

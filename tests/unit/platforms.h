@@ -27,6 +27,7 @@
  * @bare: no console, no power button, no timer
  * @clidr: CLIDR_EL1 of arm64; the sizes of three levels are then known
  * @ids: there are a generation ID and a VMClock
+ * @pptt: x86_64 has a PPTT
  */
 struct sample {
 	const char *name;
@@ -39,7 +40,7 @@ struct sample {
 	unsigned nodes;
 	bool bare;
 	uint64_t clidr;
-	bool ids;
+	bool ids, pptt;
 };
 
 static const struct sample samples[] = {
@@ -76,11 +77,12 @@ static const struct sample samples[] = {
 	{ "arm-ids", true, { 1, 1, 1, 1 }, .pci = true, .ids = true },
 	{ "x86-1", false, { 1, 1, 1, 1 }, .pci = true },
 	{ "x86-2", false, { 2, 1, 1, 1 }, .virtio_mmio = 2 },
-	{ "x86-4x2", false, { 2, 2, 1, 2 }, .pci = true },
+	{ "x86-4x2", false, { 2, 2, 1, 2 }, .pci = true, .pptt = true },
 	{ "x86-8x2",
 	  false,
 	  { 2, 4, 2, 1 },
 	  .pci = true,
+	  .pptt = true,
 	  .virtio_mmio = 8,
 	  .high_ram = GIB(9) },
 	{ "x86-64", false, { 2, 32, 1, 1 }, .pci = true, .virtio_mmio = 28 },
@@ -205,6 +207,7 @@ static inline void sample_x86_64(struct platform *p, const struct sample *s)
 {
 	p->arch = "x86_64";
 	p->tables = TABLES_ACPI;
+	p->pptt = s->pptt;
 	p->ram[0] = sample_mmio(0, GIB(3));
 	if (s->high_ram) {
 		p->ram[1] = sample_mmio(GIB(4), s->high_ram);

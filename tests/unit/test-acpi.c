@@ -553,6 +553,33 @@ START_TEST(test_spcr)
 }
 END_TEST
 
+/* Each CPU is a leaf with its _UID, below a package; no caches: CPUID's. */
+START_TEST(test_pptt)
+{
+	const struct sample *s = sample_nth(false, _i);
+	const struct arch_table *t;
+	uint32_t leaves = 0, packages = 0;
+	struct machine m;
+
+	machine_make(&m, s);
+	t = table_by_sig(&m.t, "PPTT");
+	ck_assert_int_eq(t != NULL, s->pptt);
+	for (size_t at = 36; t && at < t->size_bytes; at += t->data[at + 1]) {
+		const uint8_t *e = t->data + at;
+
+		ck_assert_uint_eq(e[0], 0);
+		packages += e[4] & 1;
+		if (!(e[4] & 8))
+			continue;
+		ck_assert_uint_eq(get_le32(e + 12), leaves);
+		ck_assert_uint_eq(packages, m.p.cpu[leaves].package + 1);
+		leaves++;
+	}
+	ck_assert_uint_eq(leaves, t ? m.p.cpu_count : 0);
+	machine_free(&m);
+}
+END_TEST
+
 /* The DBG2 names the device of the DSDT that has the console's ports. */
 START_TEST(test_dbg2)
 {
@@ -1014,6 +1041,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_madt, 0, n);
 	tcase_add_loop_test(t, test_mcfg, 0, n);
 	tcase_add_loop_test(t, test_spcr, 0, n);
+	tcase_add_loop_test(t, test_pptt, 0, n);
 	tcase_add_loop_test(t, test_dbg2, 0, n);
 	tcase_add_loop_test(t, test_wdat, 0, n);
 	tcase_add_loop_test(t, test_numa, 0, n);

@@ -73,7 +73,7 @@ static void write_config(FILE *out)
 #define REST                                                         \
 	" --serial null --console tty --rng src=/dev/urandom"        \
 	" --platform tables=auto,transport=pci,access_platform=off," \
-	"vmgenid=off,vmclock=off --hypervisor auto"
+	"vmgenid=off,vmclock=off,pptt=off --hypervisor auto"
 #define CPUS " --cpus boot=1,max=1,max_phys_bits=46,nested=on,pmu=auto"
 #define MEMORY                                                        \
 	" --memory size=512M,mergeable=off,shared=off,hugepages=off," \

@@ -114,10 +114,10 @@ static const struct {
 	{ "rng", "src=/dev/hwrng", "src=/dev/hwrng" },
 	{ "platform", "tables=fdt",
 	  "tables=fdt,transport=pci,access_platform=off,vmgenid=off,vmclock="
-	  "off" },
+	  "off,pptt=off" },
 	{ "platform", "transport=mmio,tables=acpi",
 	  "tables=acpi,transport=mmio,access_platform=off,vmgenid=off,vmclock="
-	  "off" },
+	  "off,pptt=off" },
 	{ "hypervisor", "fake", "fake" },
 };
 
