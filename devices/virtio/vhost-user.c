@@ -35,8 +35,10 @@
  * take. Ours takes VIRTIO_SERVED_QUEUE entries, or more if it is told to.
  *
  * Threads: see virtio.h; the connection and the rings are guarded by
- * virtio_device.lock, and the connection is watched on the main loop, which
- * waits for a slow back end as long as a vCPU does (frontend.h).
+ * virtio_device.lock. A back end that does not answer is waited for
+ * (frontend.h), so the connection, reconnects and a card's control queue have
+ * a thread of their own, "<id>_vu": of the machine nothing waits but a vCPU
+ * that uses the device, and the main loop when it makes, pauses or resets it.
  *
  * Not implemented: saving a back end's own state (DEVICE_STATE), shared memory
  * regions (DAX), commands of a network card other than the number of pairs.
@@ -51,6 +53,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/iothread.h"
 #include "vmm/unix-socket.h"
 
 #include "devices/vhost/frontend.h"
@@ -101,6 +104,7 @@ enum { NET_STATUS = 6, NET_PAIRS = 8, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
  *	of a ring since the last reset
  * @watched: conn, and request if there is one, are in the event loop
  * @retry: when it is gone; @retry_ms: next delay
+ * @thread: see the DOC block; NULL: tables only
  * @lost: how often it went
  */
 struct remote {
@@ -119,6 +123,7 @@ struct remote {
 	bool ready, told, watched;
 	struct event_source conn, request;
 	struct event_timer retry;
+	struct iothread *thread;
 	unsigned retry_ms, lost;
 	atomic_uint refused;
 };
@@ -144,9 +149,9 @@ static void unwatch(struct remote *rm)
 {
 	if (!rm->watched)
 		return;
-	event_del(rm->vd.dev.env->loop, &rm->conn);
+	event_del(iothread_loop(rm->thread), &rm->conn);
 	if (rm->request.fd >= 0)
-		event_del(rm->vd.dev.env->loop, &rm->request);
+		event_del(iothread_loop(rm->thread), &rm->request);
 	rm->watched = false;
 }
 
@@ -383,7 +388,7 @@ static void conn_ready(void *opaque, uint32_t events);
 
 static int watch(struct remote *rm, struct diag *d)
 {
-	struct event_loop *loop = rm->vd.dev.env->loop;
+	struct event_loop *loop = iothread_loop(rm->thread);
 	int err;
 
 	rm->conn = (struct event_source){ rm->vf.fd, conn_ready, rm };
@@ -698,6 +703,27 @@ static int open_socket(struct remote *rm, enum vhost_mode mode, struct diag *d)
 	return unix_address(&rm->addr, what, rm->socket, d);
 }
 
+/* With the first connection. */
+static int remote_run(struct remote *rm, struct diag *d)
+{
+	char name[CONFIG_ID_MAX + 4];
+	int err;
+
+	snprintf(name, sizeof(name), "%s_vu", rm->vd.dev.id);
+	err = iothread_new(&rm->thread, name, NULL, d);
+	if (err)
+		return err;
+	err = event_timer_init(&rm->retry, iothread_loop(rm->thread),
+			       retry_expired, rm);
+	if (err)
+		diag_errno(d, -err, "%s: cannot make a timer", rm->who);
+	else if ((err = meet(rm, d)))
+		event_timer_release(&rm->retry);
+	if (err)
+		iothread_free(rm->thread);
+	return err;
+}
+
 static int remote_realize(struct remote *rm, enum vhost_mode mode,
 			  struct diag *d)
 {
@@ -710,12 +736,7 @@ static int remote_realize(struct remote *rm, enum vhost_mode mode,
 	vhost_frontend_init(&rm->vf, rm->who, rm->socket);
 	if (rm->vd.dev.env->tables_only)
 		return 0;
-	err = event_timer_init(&rm->retry, rm->vd.dev.env->loop, retry_expired,
-			       rm);
-	if (err)
-		diag_errno(d, -err, "%s: cannot make a timer", rm->who);
-	else if ((err = meet(rm, d)))
-		event_timer_release(&rm->retry);
+	err = remote_run(rm, d);
 	if (err)
 		unix_unlisten(&rm->listener);
 	return err;
@@ -729,14 +750,28 @@ static void remote_unrealize(struct virtio_device *vd)
 	event_timer_release(&rm->retry);
 	vhost_frontend_release(&rm->vf);
 	unix_unlisten(&rm->listener);
+	iothread_free(rm->thread);
+}
+
+static void remote_halt(struct virtio_device *vd)
+{
+	iothread_stop(to_remote(vd)->thread);
+}
+
+static struct event_loop *remote_loop(struct virtio_device *vd, unsigned queue)
+{
+	struct iothread *thread = to_remote(vd)->thread;
+
+	(void)queue;
+	return thread ? iothread_loop(thread) : NULL;
 }
 
 #define REMOTE_HOOKS                                                           \
 	.offload = true, .unrealize = remote_unrealize, .reset = remote_reset, \
 	.get_features = remote_features, .get_config = remote_get_config,      \
 	.set_config = remote_set_config, .limit = remote_limit,                \
-	.start = remote_start, .stop = remote_stop,                            \
-	.call_changed = remote_call_changed
+	.start = remote_start, .stop = remote_stop, .loop = remote_loop,       \
+	.halt = remote_halt, .call_changed = remote_call_changed
 
 /* ---- file systems: VIRTIO 1.3 sec. 5.11 --------------------------------- */
 
