@@ -482,6 +482,14 @@ static int tell_addr(struct vhost_frontend *vf, unsigned index,
 	return tell(vf, &msg, d);
 }
 
+int vhost_frontend_size(struct vhost_frontend *vf, unsigned index,
+			uint16_t size, struct diag *d)
+{
+	if (!(vf->protocol & VU_P_REPLY_ACK))
+		return 0;
+	return tell_state(vf, VU_SET_VRING_NUM, index, size, d);
+}
+
 int vhost_frontend_start(struct vhost_frontend *vf, unsigned index,
 			 const struct vhost_ring *ring, struct diag *d)
 {

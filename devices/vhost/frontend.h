@@ -124,6 +124,11 @@ void vhost_frontend_set_place(const struct vhost_frontend *vf, unsigned index,
 /** vhost_frontend_forget - what was in flight does not matter any more */
 void vhost_frontend_forget(struct vhost_frontend *vf);
 
+/** vhost_frontend_size - may queue @index have @size entries? It cannot say so
+ * without REPLY_ACK; then 0. @index is not started. */
+int vhost_frontend_size(struct vhost_frontend *vf, unsigned index,
+			uint16_t size, struct diag *d);
+
 /** vhost_frontend_start - let queue @index run, or get ready to */
 int vhost_frontend_start(struct vhost_frontend *vf, unsigned index,
 			 const struct vhost_ring *ring, struct diag *d);

@@ -31,8 +31,10 @@
  * end has INFLIGHT_SHMFD, and one that then has no such memory for them costs
  * the guest a reset of the device when it goes.
  *
- * Rings are as large as the user says; no message says what a back end can
- * take. Ours takes VIRTIO_SERVED_QUEUE entries, or more if it is told to.
+ * Rings are as large as the user says. No message says what a back end can
+ * take, so it is asked for that size at the start: else it would refuse when
+ * the driver starts, and each time that it is connected to again. Ours takes
+ * VIRTIO_SERVED_QUEUE entries, or more if it is told to.
  *
  * Threads: see virtio.h; the connection and the rings are guarded by
  * virtio_device.lock. A back end that does not answer is waited for
@@ -482,6 +484,20 @@ static int check_queues(const struct remote *rm, struct diag *d)
 		rm->socket, (unsigned long long)rm->vf.queues_max);
 }
 
+static int check_size(struct remote *rm, struct diag *d)
+{
+	struct diag why = DIAG_INIT;
+	int err = vhost_frontend_size(&rm->vf, 0, rm->vd.queue_size, &why);
+
+	if (!err)
+		return 0;
+	return diag_fail(d, -err,
+			 "%s: the back end at %s does not take rings of %u "
+			 "entries: give a smaller queue_size, or a larger one "
+			 "to the back end",
+			 rm->who, rm->socket, rm->vd.queue_size);
+}
+
 /* The first time it decides what there is; later it must offer that again. */
 static int check_offer(struct remote *rm, struct diag *d)
 {
@@ -680,6 +696,8 @@ static int meet(struct remote *rm, struct diag *d)
 		err = check_modern(rm, d);
 	if (!err)
 		err = check_queues(rm, d);
+	if (!err)
+		err = check_size(rm, d);
 	if (!err)
 		err = vhost_frontend_check(&rm->vf, rm->vd.dev.env->ram, d);
 	if (!err)

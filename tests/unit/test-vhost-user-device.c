@@ -1065,6 +1065,18 @@ START_TEST(never_answers)
 }
 END_TEST
 
+/* Twice what it takes: said when the machine is made, not ever after. */
+START_TEST(too_large_rings)
+{
+	child_start();
+	bed_shared(0);
+	sizes[0] = 2 * VIRTIO_SERVED_QUEUE;
+	refused("does not take rings of 2048 entries: give a smaller "
+		"queue_size");
+	bed_close(&bed);
+}
+END_TEST
+
 START_TEST(too_few_queues)
 {
 	static uint32_t three[] = { 16, 16, 16 };
@@ -1132,6 +1144,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, path_too_long, 0, 2);
 	tcase_add_test(t, nobody_listens);
 	tcase_add_test(t, never_answers);
+	tcase_add_test(t, too_large_rings);
 	tcase_add_test(t, too_few_queues);
 	tcase_add_test(t, private_memory);
 	suite_add_tcase(s, t);
