@@ -4,9 +4,9 @@
  *
  * Input: a control byte, then for the back end messages: request, flags, kind
  * of descriptor, payload size, payload. Bit 0 of the control byte: a ring is
- * set up properly before; bit 1: so is the memory of requests in flight. The
- * ring's memory is the rest of the input. Bit 7: the bytes are what a back end
- * answers to our front end instead.
+ * set up properly before; bit 1: so is the memory of requests in flight; bit 2:
+ * the rings are packed. The ring's memory is the rest of the input. Bit 7: the
+ * bytes are what a back end answers to our front end instead.
  *
  * Nothing may crash, hang, or leave a descriptor or a mapping behind.
  */
@@ -155,7 +155,7 @@ static void set_state(int fd, uint32_t request, uint32_t num)
 	send_message(fd, request, &s, sizeof(s), -1);
 }
 
-static void set_up(int fd, int mem, bool inflight)
+static void set_up(int fd, int mem, uint8_t control)
 {
 	const struct vu_memory m = {
 		.count = 1,
@@ -168,15 +168,18 @@ static void set_up(int fd, int mem, bool inflight)
 					.queue_count = 1,
 					.queue_size = SIZE };
 	uint64_t features = VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |
-			    VIRTIO_F_EVENT_IDX;
+			    VIRTIO_F_EVENT_IDX |
+			    (control & 4 ? VIRTIO_F_RING_PACKED : 0);
 	uint64_t zero = 0;
 	int kick = eventfd(1, EFD_CLOEXEC);
 
 	send_message(fd, VU_SET_FEATURES, &features, 8, -1);
 	send_message(fd, VU_SET_MEM_TABLE, &m, 40, mem);
-	if (inflight) /* the ring's memory is as good as any */
+	if (control & 2) /* the ring's memory is as good as any */
 		send_message(fd, VU_SET_INFLIGHT_FD, &fl, sizeof(fl), mem);
 	set_state(fd, VU_SET_VRING_NUM, SIZE);
+	if (control & 4)
+		set_state(fd, VU_SET_VRING_BASE, 0x80008000);
 	send_message(fd, VU_SET_VRING_ADDR, &a, sizeof(a), -1);
 	send_message(fd, VU_SET_VRING_KICK, &zero, 8, kick);
 	close(kick);
@@ -222,7 +225,7 @@ static void back_end(uint8_t control, const uint8_t *data, size_t len)
 	ends = 0;
 	CHECK(!vhost_backend_attach(dev, fds[1], NULL));
 	if (control & 1)
-		set_up(fds[0], mem, control & 2);
+		set_up(fds[0], mem, control);
 	for (unsigned i = 0; i < 32 && len && !ends; i++) {
 		size_t used = one(fds[0], mem, data, len);
 
@@ -258,6 +261,8 @@ static void front_end(const uint8_t *data, size_t len)
 	    !vhost_frontend_config(&vf, got, 16, &d) &&
 	    !vhost_frontend_stop(&vf, 0, &base, &d))
 		vhost_frontend_poll(&vf, &changed, &d);
+	vhost_frontend_place(&vf, 0, 16, &base);
+	vhost_frontend_set_place(&vf, 1, 0x80008000);
 	vhost_frontend_release(&vf);
 	close(fds[1]);
 }
