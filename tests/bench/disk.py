@@ -27,6 +27,7 @@ SECONDS = 1
 TURNS = 5
 IMAGE_BYTES = 256 << 20
 START_S = 10
+END_S = 10
 TICK = os.sysconf("SC_CLK_TCK")
 IOPS_RATIO_MIN = 1.2
 CPU_RATIO_MAX = 1.0
@@ -54,6 +55,16 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+def stop(process):
+    """qemu-storage-daemon 7.2 does not always end when it is asked to."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def turn(command, socket, client, load):
     """(requests per second, CPU microseconds per request)"""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
@@ -72,8 +83,7 @@ def turn(command, socket, client, load):
             sys.exit(f"bench: {command[0]}: {errors} requests failed")
         return int(requests) / float(seconds), spent / int(requests) * 1e6
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        stop(process)
         if os.path.exists(socket):
             os.unlink(socket)
 

@@ -25,7 +25,6 @@ import fcntl
 import json
 import os
 import re
-import signal
 import socket
 import statistics
 import struct
@@ -40,7 +39,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "interop"))
 import blkio  # noqa: E402
 import testpmd  # noqa: E402
 import uml  # noqa: E402
-from disk import cpu_s  # noqa: E402
+from disk import cpu_s, stop  # noqa: E402
 
 OWN_NETWORK = ("unshare", "--user", "--map-root-user", "--net")
 TURNS = 5
@@ -66,9 +65,9 @@ def started(command, ready, what):
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log,
                                    stderr=log)
         try:
-            end = time.monotonic() + START_S
+            until = time.monotonic() + START_S
             while not ready() and process.poll() is None and \
-                    time.monotonic() < end:
+                    time.monotonic() < until:
                 time.sleep(0.01)
             if not ready():
                 log.seek(0)
@@ -76,12 +75,7 @@ def started(command, ready, what):
                          f"{log.read().decode('utf-8', 'replace')[-800:]}")
             yield process
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(START_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process)
 
 
 def run(*command):
@@ -139,8 +133,8 @@ def packets_turn(server, start, path, size, back):
                                  f"--burst={BURST}",
                                  *(["--tx-first"] if back else []))
         try:
-            end = time.monotonic() + START_S
-            while count(what) < 1000 and time.monotonic() < end:
+            until = time.monotonic() + START_S
+            while count(what) < 1000 and time.monotonic() < until:
                 time.sleep(0.01)
             time.sleep(SETTLE_S)
             before, begin = count(what), time.monotonic()
