@@ -75,10 +75,7 @@ static const struct schema_key firmware_keys[] = {
 };
 
 static const struct schema_key firmware_vars_keys[] = {
-	{ .type = SCHEMA_PATH,
-	  .arch = "arm64",
-	  .offset = AT(firmware_vars),
-	  SINCE },
+	{ .type = SCHEMA_PATH, .offset = AT(firmware_vars), SINCE },
 };
 
 static const struct schema_key kernel_keys[] = {
@@ -395,9 +392,9 @@ static const struct schema_option firmware_vars_option = {
 	.name = "firmware-vars",
 	.group = "What to boot",
 	KEYS(firmware_vars_keys),
-	.doc = "file for the variables of --firmware (boot order, keys); made "
-	       "if there is none, else AAVMF_VARS.fd or what an earlier "
-	       "machine left; AAVMF needs it",
+	.doc = "file for the variables of --firmware (boot order, keys): a "
+	       "copy of OVMF_VARS_4M.fd or AAVMF_VARS.fd, or what an earlier "
+	       "machine left; AAVMF needs it, and makes it if there is none",
 	MACHINE,
 };
 

@@ -78,6 +78,21 @@ static int check_topology(const struct topology *t, struct diag *d)
 			 X86_DIES_MAX);
 }
 
+static int check_flash(const struct platform *p, const struct vm_config *cfg,
+		       struct diag *d)
+{
+	if (!cfg->firmware_vars || p->flash.size_bytes)
+		return 0;
+	return diag_fail(
+		d, EINVAL, "--firmware-vars %s: %s", cfg->firmware_vars,
+		p->q35 ? "this firmware is in one file with its "
+			 "variables, which are lost at power-off: give "
+			 "OVMF_CODE_4M.fd and a copy of "
+			 "OVMF_VARS_4M.fd"
+		       : "of x86_64's firmware only OVMF keeps "
+			 "variables in a file: leave it out");
+}
+
 static struct plat_cpu place(const struct topology *t, uint32_t i)
 {
 	struct plat_cpu cpu = layout_place(t, i);
@@ -196,7 +211,7 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	p->nested = cfg->cpus.nested;
 	p->pptt = cfg->platform.pptt;
 	identity_fill(&p->identity, &cfg->platform);
-	if ((err = check_tables(cfg, d)) ||
+	if ((err = check_tables(cfg, d)) || (err = check_flash(p, cfg, d)) ||
 	    (err = layout_check_cpus(cfg, caps, X86_APIC_ID_MAX + 1, "x86_64",
 				     d)) ||
 	    (err = layout_topology(p, cfg, d)) ||
@@ -224,7 +239,7 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 unsigned x86_devices(const struct platform *p, const struct vm_config *cfg,
 		     struct arch_device *out)
 {
-	static const struct arch_device all[] = {
+	const struct arch_device all[] = {
 		{ "serial-16550", PLAT_PIO, X86_SERIAL_PORT, X86_WIRE_SERIAL },
 		{ "rtc-cmos", PLAT_PIO, X86_RTC_PORT, X86_WIRE_RTC },
 		{ "acpi-pm", PLAT_PIO, X86_PM_PORT, ARCH_NO_PIN },
@@ -232,6 +247,7 @@ unsigned x86_devices(const struct platform *p, const struct vm_config *cfg,
 		{ "vmgenid", PLAT_MMIO, 0, X86_WIRE_VMGENID },
 		{ "vmclock", PLAT_MMIO, 0, X86_WIRE_VMCLOCK },
 		{ "fw-cfg", PLAT_PIO, X86_FW_CFG_PORT, ARCH_NO_PIN },
+		{ "flash-cfi", PLAT_MMIO, p->flash.base, ARCH_NO_PIN },
 		{ "watchdog-sp805", PLAT_MMIO, X86_WATCHDOG_BASE, ARCH_NO_PIN },
 	};
 

@@ -2,14 +2,21 @@
 /*
  * DOC: NOR flash in which firmware keeps its variables
  *
- * Two 16-bit chips side by side on a 32-bit bus, as on QEMU's virt and Arm's
- * reference boards: every command and every answer stands in both halves of a
- * word. The command set is Intel's (CFI primary vendor 0x0001: Common Flash
- * Memory Interface, JEDEC JEP137; Intel StrataFlash P30 data sheet). Blocks of
- * 256 KiB are erased to ones; programming only clears bits.
+ * The command set is Intel's (CFI primary vendor 0x0001: Common Flash Memory
+ * Interface, JEDEC JEP137; Intel StrataFlash P30 data sheet). Erasing a block
+ * makes it ones; programming only clears bits. There are two shapes, those that
+ * firmware knows from QEMU:
+ *
+ *	virt	two 16-bit chips side by side on a 32-bit bus, every command and
+ *		every answer in both halves of a word; blocks of 256 KiB
+ *	q35	one 8-bit chip, blocks of 4 KiB; as large as firmware leaves
+ *room
  *
  * Flash is as large as its window, and has memory where its file has bytes:
  * what lies behind reads as erased and cannot be programmed.
+ *
+ * The status register always says "ready". Only a PC's says nothing when it was
+ * cleared, as QEMU's does: OVMF takes it for ROM otherwise (edk2, QemuFlash.c).
  *
  * What the guest programs is in the file before its next instruction, in the
  * guest's order, so a VMM that is killed leaves what a board leaves whose
@@ -56,7 +63,7 @@ enum flash_command {
 	CMD_ARRAY = 0xff,
 };
 
-/* Status register; ready is always set here: the guest never has to wait. */
+/* Status register; the guest never has to wait. */
 #define STATUS_READY	     0x80
 #define STATUS_ERASE_ERROR   0x20
 #define STATUS_PROGRAM_ERROR 0x10
@@ -77,6 +84,22 @@ enum flash_step {
 };
 
 /**
+ * struct shape - of chips and bus
+ * @can_be_made: firmware knows what to do with erased flash
+ * @cleared: status register when the guest has cleared it
+ * @block_bytes: what is erased at once
+ * @least_bytes, @most_bytes: of the file
+ */
+struct shape {
+	uint32_t word_bytes;
+	bool two_chips;
+	bool can_be_made;
+	uint8_t cleared;
+	uint64_t block_bytes;
+	uint64_t least_bytes, most_bytes;
+};
+
+/**
  * struct flash - the device
  * @fd: of the variables, -1: none; @name: for messages
  * @store: @store_bytes of content
@@ -87,6 +110,7 @@ enum flash_step {
 struct flash {
 	struct device dev;
 	struct fixed fixed;
+	struct shape shape;
 	int fd;
 	const char *name;
 	uint8_t *store;
@@ -132,18 +156,20 @@ static void program(struct flash *f, uint64_t at, const uint8_t *data,
 
 	for (uint64_t i = 0; good && i < len; i++)
 		f->store[at + i] &= data[i];
+	f->status |= STATUS_READY;
 	if (!good || !keep(f, at, len))
 		f->status |= STATUS_PROGRAM_ERROR;
 }
 
 static void erase(struct flash *f, uint64_t at)
 {
-	uint64_t block = at - at % FLASH_BLOCK_BYTES;
+	uint64_t len = f->shape.block_bytes, block = at - at % len;
 
+	f->status |= STATUS_READY;
 	if (block >= f->store_bytes)
 		return;
-	memset(f->store + block, ERASED, FLASH_BLOCK_BYTES);
-	if (!keep(f, block, FLASH_BLOCK_BYTES))
+	memset(f->store + block, ERASED, len);
+	if (!keep(f, block, len))
 		f->status |= STATUS_ERASE_ERROR;
 }
 
@@ -157,10 +183,10 @@ static void make_durable(struct flash *f)
 
 /* ---- reads -------------------------------------------------------------- */
 
-/* Both chips answer alike. */
-static uint32_t both(uint16_t half)
+/* Both chips answer alike, if there are two. */
+static uint32_t answers(const struct flash *f, uint16_t one)
 {
-	return (uint32_t)half << 16 | half;
+	return f->shape.two_chips ? (uint32_t)one << 16 | one : one;
 }
 
 /* Intel, and a P30 of 256 Mbit; block status: not locked. */
@@ -171,8 +197,38 @@ static uint16_t identity(uint64_t word)
 	return word < ARRAY_SIZE(id) ? id[word] : 0;
 }
 
+/* Rounded up. */
+static unsigned log2_of(uint64_t n)
+{
+	return 64 - (unsigned)__builtin_clzll(n - 1);
+}
+
+/* What depends on the shape, each byte of it in a word. */
+static uint8_t geometry(const struct flash *f, uint64_t word)
+{
+	unsigned chips = f->shape.two_chips ? 2 : 1;
+	uint64_t size = f->shape.most_bytes, block = f->shape.block_bytes;
+	uint64_t last = size / block - 1; /* block of the only region */
+	uint64_t units = block / chips / 256;
+
+	switch (word) {
+	case 0x27:
+		return (uint8_t)log2_of(size / chips);
+	case 0x28:
+		return f->shape.two_chips; /* 16 or 8 bits wide */
+	case 0x2d:
+	case 0x2e:
+		return (uint8_t)(last >> 8 * (word - 0x2d));
+	case 0x2f:
+	case 0x30:
+		return (uint8_t)(units >> 8 * (word - 0x2f));
+	default:
+		return 0;
+	}
+}
+
 /* JEP137 and JESD68.01: one byte a word; times and voltages are a P30's. */
-static uint16_t query(uint64_t word)
+static uint16_t query(const struct flash *f, uint64_t word)
 {
 	static const uint8_t table[] = {
 		/* clang-format off */
@@ -182,32 +238,29 @@ static uint16_t query(uint64_t word)
 		[0x1b] = 0x17, 0x20,	   /* 1.7 to 2.0 V */
 		[0x1f] = 0x08, 0x09, 0x0a, /* typical times, powers of two */
 		[0x23] = 0x01, 0x01, 0x02, /* and how much more at most */
-		[0x27] = 25,		   /* 2^25 bytes a chip: 64 MiB in two */
-		[0x28] = 0x01, 0x00,	   /* 16 bits wide */
 		[0x2a] = 6, 0x00,	   /* 2^6 bytes of buffer a chip */
-		[0x2c] = 1,		   /* region of blocks: */
-		[0x2d] = 0xff, 0x00,	   /* 256 of them, less one */
-		[0x2f] = 0x00, 0x02,	   /* of 512 * 256 bytes */
+		[0x2c] = 1,		   /* region of blocks */
 		[0x31] = 'P', 'R', 'I', '1', '0',
 		/* clang-format on */
 	};
 
-	static_assert(1u << 26 == FLASH_BYTES, "two chips of 2^25 bytes");
 	static_assert(2 << 6 == FLASH_BUFFER_BYTES, "two buffers of 2^6");
-	static_assert(256u * FLASH_BLOCK_BYTES == FLASH_BYTES, "256 blocks");
-	return word < sizeof(table) ? table[word] : 0;
+	if (word >= sizeof(table))
+		return 0;
+	return table[word] ? table[word] : geometry(f, word);
 }
 
 static uint32_t answer(const struct flash *f, uint64_t offset)
 {
-	uint64_t word = offset / FLASH_WORD_BYTES;
+	uint32_t width = f->shape.word_bytes;
+	uint64_t word = offset / width;
 
 	if (f->view == VIEW_STATUS)
-		return both(f->status);
+		return answers(f, f->status);
 	if (f->view == VIEW_ID)
-		return both(identity(word %
-				     (FLASH_BLOCK_BYTES / FLASH_WORD_BYTES)));
-	return both(query(word));
+		return answers(f,
+			       identity(word % (f->shape.block_bytes / width)));
+	return answers(f, query(f, word));
 }
 
 static uint8_t read_byte(void *opaque, uint64_t offset)
@@ -216,7 +269,7 @@ static uint8_t read_byte(void *opaque, uint64_t offset)
 
 	if (f->view != VIEW_ARRAY)
 		return (uint8_t)(answer(f, offset) >>
-				 8 * (offset % FLASH_WORD_BYTES));
+				 8 * (offset % f->shape.word_bytes));
 	return offset < f->store_bytes ? f->store[offset] : ERASED;
 }
 
@@ -260,10 +313,11 @@ static void command(struct flash *f, uint8_t cmd)
 		to_step(f, STEP_LOCK_CONFIRM);
 		break;
 	case CMD_BUFFER:
+		f->status |= STATUS_READY;
 		to_step(f, STEP_BUFFER_COUNT);
 		break;
 	case CMD_CLEAR_STATUS:
-		f->status = STATUS_READY;
+		f->status = f->shape.cleared;
 		break;
 	case CMD_STATUS:
 		to_view(f, VIEW_STATUS);
@@ -283,7 +337,7 @@ static void buffer_begin(struct flash *f, uint16_t minus_one)
 {
 	uint32_t words = minus_one + 1u;
 
-	if (words > FLASH_BUFFER_BYTES / FLASH_WORD_BYTES) {
+	if (words > FLASH_BUFFER_BYTES / f->shape.word_bytes) {
 		f->status |= STATUS_PROGRAM_ERROR;
 		to_step(f, STEP_COMMAND);
 		return;
@@ -319,6 +373,7 @@ static void confirm(struct flash *f, uint64_t offset, uint8_t cmd)
 		to_array(f);
 		return;
 	}
+	f->status |= STATUS_READY;
 	if (f->step == STEP_ERASE_CONFIRM)
 		erase(f, offset);
 	else if (f->step == STEP_BUFFER_CONFIRM)
@@ -352,11 +407,19 @@ static const struct bus_ops flash_ops = { flash_read, flash_write };
 
 /* ---- the file ----------------------------------------------------------- */
 
-static int open_vars(const char *name, struct diag *d)
+#define NEEDS_COPY "give a copy of the OVMF_VARS file that comes with it"
+
+static int open_vars(const char *name, bool make, struct diag *d)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | (make ? O_CREAT : 0);
+	int fd = open(name, flags, 0600);
 
+	if (fd < 0 && errno == ENOENT && !make)
+		return diag_fail(d, ENOENT,
+				 "--firmware-vars %s: does not exist, and this "
+				 "firmware cannot make it: " NEEDS_COPY,
+				 name);
 	if (fd < 0)
 		return diag_errno(d, errno, "--firmware-vars %s", name);
 	if (!fcntl(fd, F_OFD_SETLK, &lock))
@@ -371,6 +434,7 @@ static int open_vars(const char *name, struct diag *d)
 /* Bytes of store that the file asks for; an empty file is made. */
 static int measure(struct flash *f, struct diag *d)
 {
+	const struct shape *s = &f->shape;
 	struct stat st;
 
 	if (fstat(f->fd, &st))
@@ -379,16 +443,24 @@ static int measure(struct flash *f, struct diag *d)
 		return diag_fail(d, EINVAL,
 				 "--firmware-vars %s: is not a regular file",
 				 f->name);
-	f->store_bytes = st.st_size ? (uint64_t)st.st_size : FLASH_VARS_BYTES;
-	if (f->store_bytes < FLASH_VARS_BYTES || f->store_bytes > FLASH_BYTES ||
-	    f->store_bytes % FLASH_BLOCK_BYTES)
+	f->store_bytes = (uint64_t)st.st_size;
+	if (!s->can_be_made && f->store_bytes != s->least_bytes)
+		return diag_fail(d, EINVAL,
+				 "--firmware-vars %s: has %" PRIu64
+				 " bytes, and this firmware's have %" PRIu64
+				 ": " NEEDS_COPY,
+				 f->name, f->store_bytes, s->least_bytes);
+	if (!st.st_size)
+		f->store_bytes = s->least_bytes;
+	if (f->store_bytes < s->least_bytes || f->store_bytes > s->most_bytes ||
+	    f->store_bytes % s->block_bytes)
 		return diag_fail(d, EINVAL,
 				 "--firmware-vars %s: has %" PRIu64
 				 " bytes: give a file that does not exist yet, "
 				 "or one of %" PRIu64 " to %" PRIu64
 				 " bytes in steps of %" PRIu64,
-				 f->name, f->store_bytes, FLASH_VARS_BYTES,
-				 FLASH_BYTES, FLASH_BLOCK_BYTES);
+				 f->name, f->store_bytes, s->least_bytes,
+				 s->most_bytes, s->block_bytes);
 	return st.st_size == 0;
 }
 
@@ -425,9 +497,9 @@ static int open_store(struct flash *f, const struct device_env *env,
 
 	f->fd = -1;
 	f->name = env->config->firmware_vars;
-	f->store_bytes = FLASH_VARS_BYTES;
+	f->store_bytes = f->shape.least_bytes;
 	if (f->name && !env->tables_only) {
-		f->fd = open_vars(f->name, d);
+		f->fd = open_vars(f->name, f->shape.can_be_made, d);
 		if (f->fd < 0)
 			return f->fd;
 		fresh = measure(f, d);
@@ -448,14 +520,37 @@ static void close_store(struct flash *f)
 
 /* ---- device ------------------------------------------------------------- */
 
+static const struct shape virt_shape = {
+	.word_bytes = FLASH_WORD_BYTES,
+	.two_chips = true,
+	.can_be_made = true,
+	.cleared = STATUS_READY,
+	.block_bytes = FLASH_BLOCK_BYTES,
+	.least_bytes = FLASH_VARS_BYTES,
+	.most_bytes = FLASH_BYTES,
+};
+
+static struct shape pc_shape(const struct platform *p)
+{
+	return (struct shape){
+		.word_bytes = 1,
+		.block_bytes = FLASH_PC_BLOCK_BYTES,
+		.least_bytes = p->flash.size_bytes,
+		.most_bytes = p->flash.size_bytes,
+	};
+}
+
 static int flash_realize(struct device *dev, const struct device_place *place,
 			 struct diag *d)
 {
+	const struct platform *p = dev->env->platform;
 	struct flash *f = to_flash(dev);
-	int err = open_store(f, dev->env, d);
+	int err;
 
+	f->shape = p->q35 ? pc_shape(p) : virt_shape;
+	err = open_store(f, dev->env, d);
 	if (!err)
-		err = fixed_realize(&f->fixed, dev, place, FLASH_BYTES,
+		err = fixed_realize(&f->fixed, dev, place, f->shape.most_bytes,
 				    &flash_ops, d);
 	if (err)
 		close_store(f);
@@ -522,7 +617,7 @@ static bool is_valid(const struct flash *in, const struct flash *now)
 {
 	return in->view < VIEWS && in->step < STEPS &&
 	       in->buffer_used <= sizeof(in->buffer) &&
-	       in->buffer_left <= sizeof(in->buffer) / FLASH_WORD_BYTES &&
+	       in->buffer_left <= sizeof(in->buffer) / now->shape.word_bytes &&
 	       (in->step == STEP_BUFFER_DATA) == (in->buffer_left > 0) &&
 	       in->store_bytes == now->store_bytes;
 }
@@ -545,7 +640,7 @@ static int flash_load(struct device *dev, struct stream_in *in, struct diag *d)
 	stream_get(in, f->store, f->store_bytes);
 	f->view = n.view;
 	f->step = n.step;
-	f->status = n.status | STATUS_READY;
+	f->status = n.status;
 	f->buffer_at = n.buffer_at;
 	f->buffer_used = n.buffer_used;
 	f->buffer_left = n.buffer_left;

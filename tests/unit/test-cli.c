@@ -182,8 +182,6 @@ static const struct {
 	{ "tables|--arch|arm64|--out|d|--firmware-vars|v",
 	  "--firmware-vars: needs --firmware FILE, which keeps its variables "
 	  "there" },
-	{ "--firmware|f|--firmware-vars|v",
-	  "--firmware-vars: only on arm64, this machine is x86_64" },
 	{ "", "--kernel or --firmware is missing: there is nothing to boot; "
 	      "see spandrel --help" },
 	{ "--cpus|boot=1", "--kernel or --firmware is missing: there is "

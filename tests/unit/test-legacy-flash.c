@@ -451,6 +451,109 @@ START_TEST(killed_at_any_moment_leaves_old_or_new)
 }
 END_TEST
 
+/* ---- a PC's ------------------------------------------------------------- */
+
+#define PC_BYTES UINT64_C(0x84000) /* OVMF_VARS_4M.fd */
+
+static void setup_pc(void)
+{
+	struct diag d = DIAG_INIT;
+
+	rig_open();
+	close(mkstemp(path));
+	ck_assert_int_eq(truncate(path, (off_t)PC_BYTES), 0);
+	config.firmware_vars = path;
+	rig.env.config = &config;
+	rig.platform.q35 = true;
+	rig.platform.flash.size_bytes = PC_BYTES;
+	rig.dev = make(&d);
+	ck_assert_ptr_nonnull(rig.dev);
+}
+
+static uint8_t get8(uint64_t at)
+{
+	return (uint8_t)bus_read(rig.mmio, BASE + at, 1);
+}
+
+static void put8(uint64_t at, uint8_t value)
+{
+	bus_write(rig.mmio, BASE + at, 1, value);
+}
+
+/* What edk2's QemuFlashDetected() asks to know it from RAM and from ROM. */
+START_TEST(pc_is_known_as_flash)
+{
+	put8(0, 0x50);
+	ck_assert_uint_eq(get8(0), 0);
+	put8(0, 0x70);
+	ck_assert_uint_eq(get8(0), 0);
+	put8(0, 0xff);
+	put8(0x21, 0x20);
+	put8(0x21, 0xd0);
+	ck_assert_uint_eq(get8(0x21), 0x80);
+	put8(0, 0xff);
+	ck_assert_uint_eq(get8(0), 0xff);
+}
+END_TEST
+
+START_TEST(pc_programs_bytes_and_erases_4_KiB)
+{
+	struct diag d = DIAG_INIT;
+
+	for (uint64_t at = 0; at < 0x3000; at += 0x1000) {
+		put8(at, 0x20);
+		put8(at, 0xd0);
+	}
+	put8(0x1003, 0x10);
+	put8(0x1003, 0x5a);
+	put8(0x1003, 0xff);
+	put8(0x2000, 0x10);
+	put8(0x2000, 0xa5);
+	put8(0x2000, 0xff);
+	ck_assert_uint_eq(bus_read(rig.mmio, BASE + 0x1000, 8),
+			  0xffffffff5affffff);
+	put8(0x1fff, 0x20);
+	put8(0x1fff, 0xd0);
+	rig_drop(rig.dev);
+	rig.dev = make(&d);
+	ck_assert_uint_eq(get8(0x1003), 0xff);
+	ck_assert_uint_eq(get8(0x2000), 0xa5);
+	ck_assert_uint_eq(get8(0x3000), 0); /* as it was */
+	ck_assert_uint_eq(get8(PC_BYTES - 1), 0);
+	ck_assert_uint_eq(bus_read(rig.mmio, BASE + PC_BYTES, 1), 0xff);
+}
+END_TEST
+
+START_TEST(pc_says_what_it_is)
+{
+	static const uint8_t geometry[] = { 20, 0, 0, 6, 0, 1, 131, 0, 16, 0 };
+
+	put8(0x55, 0x98);
+	ck_assert_uint_eq(get8(0x10), 'Q');
+	for (unsigned i = 0; i < sizeof(geometry); i++)
+		ck_assert_uint_eq(get8(0x27 + i), geometry[i]);
+}
+END_TEST
+
+/* OVMF cannot make a store of its own. */
+START_TEST(pc_wants_a_file_that_fits)
+{
+	static const off_t sizes[] = { 0, 0x84000 - 1, 0x85000, 0x20000 };
+
+	rig_drop(rig.dev);
+	rig.dev = NULL;
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		ck_assert_int_eq(truncate(path, sizes[i]), 0);
+		refused("this firmware's have 540672: give a copy of the "
+			"OVMF_VARS file that comes with it");
+	}
+	unlink(path);
+	refused("does not exist, and this firmware cannot make it: give a "
+		"copy of the OVMF_VARS file that comes with it");
+	ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("flash");
@@ -479,6 +582,14 @@ int main(void)
 	tcase_add_test(t, file_of_a_wrong_size);
 	tcase_add_test(t, tables_leave_the_file_alone);
 	tcase_add_test(t, killed_at_any_moment_leaves_old_or_new);
+	suite_add_tcase(s, t);
+	t = tcase_create("PC");
+	tcase_add_checked_fixture(t, setup_pc, teardown);
+	tcase_add_test(t, pc_is_known_as_flash);
+	tcase_add_test(t, pc_programs_bytes_and_erases_4_KiB);
+	tcase_add_test(t, pc_says_what_it_is);
+	tcase_add_test(t, any_commands);
+	tcase_add_test(t, pc_wants_a_file_that_fits);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

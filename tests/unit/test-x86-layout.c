@@ -134,6 +134,43 @@ START_TEST(test_q35)
 }
 END_TEST
 
+static const struct {
+	bool q35;
+	uint64_t flash_bytes;
+	const char *text; /* NULL: taken */
+} vars[] = {
+	{ true, KIB(528), NULL },
+	{ true, 0, "is in one file with its variables" },
+	{ false, 0, "of x86_64's firmware only OVMF keeps variables" },
+};
+
+START_TEST(test_firmware_vars)
+{
+	static char name[] = "VARS";
+	struct arch_device dev[16];
+	unsigned n, found = 0;
+
+	p.q35 = vars[_i].q35;
+	p.flash = (struct plat_range){ PLAT_MMIO, 0xffc00000,
+				       vars[_i].flash_bytes };
+	cfg.firmware_vars = name;
+	ck_assert_int_eq(layout(), vars[_i].text ? -EINVAL : 0);
+	if (vars[_i].text) {
+		ck_assert_ptr_nonnull(strstr(d.text[0], vars[_i].text));
+		ck_assert_ptr_nonnull(
+			strstr(d.text[0], "--firmware-vars VARS"));
+		return;
+	}
+	n = arch_x86_64.devices(&p, &cfg, dev);
+	for (unsigned i = 0; i < n; i++)
+		if (!strcmp(dev[i].cls, "flash-cfi")) {
+			ck_assert_uint_eq(dev[i].base, 0xffc00000);
+			found++;
+		}
+	ck_assert_uint_eq(found, 1);
+}
+END_TEST
+
 START_TEST(test_wires)
 {
 	struct arch_device dev[16];
@@ -424,6 +461,7 @@ int main(void)
 	tcase_add_loop_test(t, test_map, 0, ARRAY_SIZE(maps));
 	tcase_add_test(t, test_disjoint);
 	tcase_add_test(t, test_q35);
+	tcase_add_loop_test(t, test_firmware_vars, 0, ARRAY_SIZE(vars));
 	tcase_add_test(t, test_wires);
 	tcase_add_test(t, test_transport);
 	tcase_add_test(t, test_no_host);
