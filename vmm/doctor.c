@@ -377,6 +377,10 @@ static void look_firmware(struct doctor *dr)
 		  "from their disk by UEFI",
 		  "apt-get install cloudhv-efi-x86-64, or fetch that package "
 		  "from Debian sid or forky" },
+		{ "x86_64", "/usr/share/OVMF/OVMF_CODE_4M.fd",
+		  "no OVMF: guests cannot boot from their disk by UEFI that "
+		  "keeps its variables",
+		  "apt-get install ovmf" },
 		{ "arm64", "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
 		  "no U-Boot: guests need a kernel file, and cannot boot from "
 		  "their disk",
