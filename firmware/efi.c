@@ -39,7 +39,7 @@ enum {
 	SYSTEM_BYTES = 120,
 };
 
-#define SYSTEM_SIGNATURE "IBI SYST"
+#define SYSTEM_SIGNATURE UINT64_C(0x5453595320494249) /* "IBI SYST" */
 #define REVISION_2_70	 (2 << 16 | 70)
 
 enum { CONFIG_TABLES = 3, CONFIG_BYTES = 24 };
@@ -71,7 +71,7 @@ static const uint8_t memreserve_guid[16] = { 0xc6, 0xb0, 0x8e, 0x88, 0xde, 0x8e,
 static void put_config(uint8_t *blob, unsigned i, const uint8_t guid[16],
 		       uint64_t gpa)
 {
-	uint8_t *at = blob + AT_CONFIG + i * CONFIG_BYTES;
+	uint8_t *at = blob + AT_CONFIG + (size_t)i * CONFIG_BYTES;
 
 	memcpy(at, guid, 16);
 	put_le64(at + 16, gpa);
@@ -85,7 +85,7 @@ static void put_vendor(uint8_t *at)
 
 static void put_system(uint8_t *blob, gpa_t at)
 {
-	memcpy(blob, SYSTEM_SIGNATURE, 8);
+	put_le64(blob, SYSTEM_SIGNATURE);
 	put_le32(blob + SYSTEM_REVISION, REVISION_2_70);
 	put_le32(blob + SYSTEM_HEADER_BYTES, SYSTEM_BYTES);
 	put_le64(blob + SYSTEM_VENDOR, at.v + AT_VENDOR);
@@ -135,10 +135,10 @@ static size_t put_memmap(uint8_t *map, const struct platform *p,
 }
 
 int efi_build(uint8_t **blob, size_t *memmap_bytes, const struct platform *p,
-	      gpa_t at, const struct plat_range *tables, gpa_t rsdp,
-	      struct diag *d)
+	      const struct plat_range *tables, gpa_t rsdp, struct diag *d)
 {
 	uint8_t *out = calloc(1, EFI_BLOB_BYTES);
+	gpa_t at = GPA(tables->base);
 
 	if (!out)
 		return diag_fail(d, ENOMEM, "EFI: no memory for the tables");

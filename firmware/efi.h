@@ -42,15 +42,13 @@
  * @blob: receives EFI_BLOB_BYTES, malloc'ed, owned by the caller
  * @memmap_bytes: receives the size of the memory map
  * @p: the machine: its RAM
- * @at: where the blob will be
- * @tables: RAM that holds the blob and all ACPI tables; whole pages at the end
- *	of the first range of RAM
+ * @tables: RAM that holds the blob, at its start, and all ACPI tables; whole
+ *	pages at the end of the first range of RAM
  * @rsdp: where the RSDP is
  *
  * Return: 0 or -ENOMEM; outputs untouched on failure.
  */
 int efi_build(uint8_t **blob, size_t *memmap_bytes, const struct platform *p,
-	      gpa_t at, const struct plat_range *tables, gpa_t rsdp,
-	      struct diag *d);
+	      const struct plat_range *tables, gpa_t rsdp, struct diag *d);
 
 #endif

@@ -354,7 +354,7 @@ static void put_distances(struct fdtw *w, const struct plat_numa *numa)
 
 	fdtw_begin(w, "distance-map");
 	fdtw_text(w, "compatible", "numa-distance-map-v1");
-	at = fdtw_room(w, "distance-matrix", n * n * DISTANCE_BYTES);
+	at = fdtw_room(w, "distance-matrix", (size_t)n * n * DISTANCE_BYTES);
 	for (uint32_t i = 0; at && i < n; i++)
 		for (uint32_t j = 0; j < n; j++, at += DISTANCE_BYTES) {
 			put_be32(at, i);
@@ -763,9 +763,9 @@ static size_t guess(const struct platform *p, const struct fdt_boot *boot)
 	size_t text = boot->cmdline ? strlen(boot->cmdline) : 0;
 	size_t nodes = p->numa ? p->numa->node_count : 0;
 	size_t room = 4096 +
-		      (256 + 192 * platform_cache_levels(p)) *
+		      (256 + (size_t)192 * platform_cache_levels(p)) *
 			      (size_t)p->cpu_enabled +
-		      512 * (size_t)p->dev_count + 128 * p->part_count +
+		      512 * (size_t)p->dev_count + 128 * (size_t)p->part_count +
 		      DISTANCE_BYTES * nodes * nodes;
 
 	return text < FDT_LIMIT_BYTES - room ? room + text : FDT_LIMIT_BYTES;

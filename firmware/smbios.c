@@ -46,6 +46,7 @@ struct entry {
 	unsigned bytes;
 	struct text string[STRINGS_MAX];
 	unsigned strings;
+	char name[16]; /* what one of them may point to */
 };
 
 static void begin(struct entry *e, uint8_t type, unsigned bytes,
@@ -141,11 +142,10 @@ static void put_processor(struct entry *e, const struct topology *t,
 			  unsigned package, struct acpi_buf *b)
 {
 	uint32_t cores = t->cores_per_die * t->dies_per_package;
-	char name[16];
 
-	snprintf(name, sizeof(name), "CPU %u", package);
+	snprintf(e->name, sizeof(e->name), "CPU %u", package);
 	begin(e, 4, 0x30, HANDLE_PROCESSOR + package);
-	string(e, 0x04, name, NULL);
+	string(e, 0x04, e->name, NULL);
 	e->fixed[0x05] = 3;
 	e->fixed[0x06] = 1;
 	string(e, 0x07, "Spandrel", NULL);
@@ -281,7 +281,7 @@ void smbios_entry(uint8_t out[SMBIOS_ENTRY_BYTES], gpa_t table,
 	uint8_t sum = 0;
 
 	memset(out, 0, SMBIOS_ENTRY_BYTES);
-	memcpy(out, "_SM3_", 5);
+	memcpy(out, (const uint8_t[]){ '_', 'S', 'M', '3', '_' }, 5);
 	out[6] = SMBIOS_ENTRY_BYTES;
 	out[7] = 3; /* version 3.2 */
 	out[8] = 2;

@@ -27,6 +27,7 @@
 	}
 /* NOLINTEND(bugprone-macro-parentheses) */
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): names of a type and a field */
 #define RAM_KEYS(kind, path)                                                 \
 	RAM_SWITCH(kind, path, "mergeable", mergeable,                       \
 		   "let the host's KSM share equal pages between guests"),   \
@@ -47,6 +48,7 @@
 		RAM_SWITCH(kind, path, "prefault", prefault,                 \
 			   "get all RAM from the host before the guest "     \
 			   "starts")
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct schema_key memory_keys[] = {
 	{ .name = "size",

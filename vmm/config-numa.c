@@ -158,8 +158,8 @@ static int check_dies(const struct vm_config *c, const uint32_t *node,
 	const struct topology *t = &c->cpus.topology;
 	uint32_t cpus = MAX(t->threads_per_core * t->cores_per_die, 1u);
 
-	for (uint32_t i = 1; i < c->cpus.max_vcpus; i++)
-		if (i % cpus && node[i] != node[i - 1])
+	for (uint32_t i = 1; i < c->cpus.max_vcpus; i++) {
+		if (i % cpus && node[i] != node[i - 1]) {
 			return diag_fail(
 				d, EINVAL,
 				"--numa guest_numa_id=%" PRIu32 ",cpus=%" PRIu32
@@ -168,6 +168,8 @@ static int check_dies(const struct vm_config *c, const uint32_t *node,
 				": give each node whole dies, of %" PRIu32
 				" vCPUs",
 				node[i], i, i - 1, node[i - 1], cpus);
+		}
+	}
 	return 0;
 }
 
@@ -335,7 +337,7 @@ static int check_segments(const struct vm_config *c, struct diag *d)
 {
 	unsigned given = 0;
 
-	for (unsigned i = 0; i < c->numa_count; i++)
+	for (unsigned i = 0; i < c->numa_count; i++) {
 		for (unsigned j = 0; j < c->numa[i].pci_segments.count; j++) {
 			const struct numa_config *n = &c->numa[i];
 			uint32_t segment = n->pci_segments.v[j];
@@ -350,6 +352,7 @@ static int check_segments(const struct vm_config *c, struct diag *d)
 						 : "this segment was given "
 						   "already");
 		}
+	}
 	return 0;
 }
 

@@ -791,14 +791,15 @@ static int check_firmware_kernel(const struct vm_config *c, struct diag *d)
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		if (!parts[i].given)
 			continue;
-		if (!c->kernel)
+		if (!c->kernel) {
 			return diag_fail(
 				d, EINVAL,
 				"--firmware and --%s: are for a "
 				"--kernel; without one, firmware finds "
 				"all on a --disk",
 				parts[i].option);
-		if (!parts[i].passed)
+		}
+		if (!parts[i].passed) {
 			return diag_fail(
 				d, EINVAL,
 				"--firmware and --%s: firmware gets it "
@@ -807,6 +808,7 @@ static int check_firmware_kernel(const struct vm_config *c, struct diag *d)
 				"(AAVMF and OVMF do, CLOUDHV.fd does "
 				"not)",
 				parts[i].option, parts[i].option);
+		}
 	}
 	return 0;
 }

@@ -50,23 +50,22 @@ struct file_map {
 
 /* @first, and what is in the list: under @lock. @before: what handled SIGBUS */
 static struct {
-	atomic_flag lock;
+	atomic_bool lock;
 	struct file_map *first;
 	atomic_uint repairs;
 	pthread_once_t hooked;
 	struct sigaction before;
-} maps = { .lock = ATOMIC_FLAG_INIT, .hooked = PTHREAD_ONCE_INIT };
+} maps = { .hooked = PTHREAD_ONCE_INIT };
 
 static void lock(void)
 {
-	while (atomic_flag_test_and_set_explicit(&maps.lock,
-						 memory_order_acquire))
+	while (atomic_exchange_explicit(&maps.lock, true, memory_order_acquire))
 		sched_yield();
 }
 
 static void unlock(void)
 {
-	atomic_flag_clear_explicit(&maps.lock, memory_order_release);
+	atomic_store_explicit(&maps.lock, false, memory_order_release);
 }
 
 /* ---- repairing: with the lock ------------------------------------------- */
@@ -197,8 +196,7 @@ static void hook(void)
 
 /* ---- maps --------------------------------------------------------------- */
 
-int file_map_new(struct file_map **out, void *at, size_t size_bytes,
-		 size_t unit_bytes, int fd, uint64_t offset_bytes,
+int file_map_new(struct file_map **out, const struct file_map_area *area,
 		 struct diag *d)
 {
 	struct file_map *m = calloc(1, sizeof(*m));
@@ -206,12 +204,12 @@ int file_map_new(struct file_map **out, void *at, size_t size_bytes,
 
 	if (!m)
 		return diag_fail(d, ENOMEM, "out of memory");
-	*m = (struct file_map){ .at = at,
-				.size_bytes = size_bytes,
-				.unit_bytes = unit_bytes,
-				.offset_bytes = offset_bytes,
-				.live_bytes = size_bytes };
-	m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	*m = (struct file_map){ .at = area->at,
+				.size_bytes = area->size_bytes,
+				.unit_bytes = area->unit_bytes,
+				.offset_bytes = area->offset_bytes,
+				.live_bytes = area->size_bytes };
+	m->fd = fcntl(area->fd, F_DUPFD_CLOEXEC, 0);
 	if (m->fd < 0) {
 		err = errno;
 		free(m);

@@ -32,18 +32,26 @@
 struct file_map;
 
 /**
- * file_map_new - watch a mapping
- * @out: receives it; untouched on failure
- * @at: of the mapping: the first byte, at a multiple of @unit_bytes
- * @size_bytes: of the mapping
+ * struct file_map_area - a mapping
+ * @at: its first byte, at a multiple of @unit_bytes
  * @unit_bytes: of its pages: a power of two
  * @fd: the file; stays the caller's
  * @offset_bytes: where the mapping begins in it
+ */
+struct file_map_area {
+	void *at;
+	size_t size_bytes, unit_bytes;
+	int fd;
+	uint64_t offset_bytes;
+};
+
+/**
+ * file_map_new - watch a mapping
+ * @out: receives it; untouched on failure
  *
  * Return: 0, -ENOMEM, or -errno of fcntl(F_DUPFD_CLOEXEC).
  */
-int file_map_new(struct file_map **out, void *at, size_t size_bytes,
-		 size_t unit_bytes, int fd, uint64_t offset_bytes,
+int file_map_new(struct file_map **out, const struct file_map_area *area,
 		 struct diag *d);
 
 /** file_map_free - watch no longer; before it is unmapped; accepts NULL */

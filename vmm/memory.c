@@ -205,9 +205,14 @@ static uint64_t page_of(int fd)
 static int watch_piece(uint8_t *at, const struct ram_backing *b,
 		       struct ram_piece *piece, struct diag *d)
 {
-	int err = file_map_new(&piece->watch, at, b->size_bytes, page_of(b->fd),
-			       b->fd, b->fd_offset_bytes, d);
+	struct file_map_area area = { .size_bytes = b->size_bytes,
+				      .unit_bytes = page_of(b->fd),
+				      .fd = b->fd,
+				      .offset_bytes = b->fd_offset_bytes };
+	int err;
 
+	area.at = at;
+	err = file_map_new(&piece->watch, &area, d);
 	return err ? blame(b, err, d) : 0;
 }
 
@@ -443,8 +448,9 @@ static int mapping_unit(int fd, uint64_t end, uint64_t *unit, struct diag *d)
 static int watch_all(struct ram_region *r, uint64_t unit, int fd,
 		     uint64_t offset, struct diag *d)
 {
-	int err = file_map_new(&r->piece->watch, r->mapped, r->mapped_bytes,
-			       unit, fd, offset, d);
+	struct file_map_area area = { r->mapped, r->mapped_bytes, unit, fd,
+				      offset };
+	int err = file_map_new(&r->piece->watch, &area, d);
 
 	if (err)
 		unreserve(r->mapped, r->mapped_bytes);

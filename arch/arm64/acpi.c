@@ -30,7 +30,7 @@ static int add_efi(struct arch_tables *t, struct fdt_boot *boot,
 	gpa_t at = GPA(r->base);
 	size_t memmap_bytes;
 	uint8_t *data;
-	int err = efi_build(&data, &memmap_bytes, p, at, r, t->table[0].gpa, d);
+	int err = efi_build(&data, &memmap_bytes, p, r, t->table[0].gpa, d);
 
 	if (!err)
 		err = arch_tables_add(t, "efi.bin", at, data, EFI_BLOB_BYTES,

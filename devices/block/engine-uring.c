@@ -33,6 +33,7 @@
 
 #include "devices/block/impl.h"
 
+#define READ_NOWAIT 8	 /* RWF_NOWAIT, whose type is only for io_uring */
 #define ENTRIES_MAX 4096 /* more are in flight after several kicks */
 #define REAP_BATCH  64
 
@@ -213,7 +214,7 @@ static int64_t read_here(struct uring *u, const struct block_request *r)
 
 	iov = block_step_iov(r, &count);
 	result = preadv2(r->file->fd, iov, (int)count,
-			 (off_t)block_step_offset(r), RWF_NOWAIT);
+			 (off_t)block_step_offset(r), READ_NOWAIT);
 	if (result <= 0)
 		u->untried = UNTRIED_READS;
 	return result;

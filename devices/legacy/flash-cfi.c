@@ -385,7 +385,7 @@ static void flash_write(void *opaque, uint64_t offset, unsigned size,
 			uint64_t value)
 {
 	struct flash *f = to_flash(opaque);
-	uint8_t data[sizeof(value)];
+	uint8_t data[sizeof(value)] = { 0 };
 
 	for (unsigned i = 0; i < size; i++)
 		data[i] = (uint8_t)(value >> 8 * i);

@@ -47,14 +47,31 @@ static void fill_ident(struct pci_func *f, const struct pci_ident *id)
 	put_le16(f->reset + PCI_SUB_DEVICE, id->sub_device);
 }
 
-int pci_func_init_at(struct pci_func *f, struct pci_root *root, unsigned slot,
-		     const char *name, const struct pci_ident *ident,
-		     const struct pci_func_ops *ops, struct diag *d)
+static int take_slot(struct pci_root *root, unsigned wanted, uint8_t *devfn,
+		     struct diag *d)
 {
+	unsigned slot = wanted;
+
+	if (!~root->taken)
+		return diag_fail(d, ENOSPC, "all %d PCI slots are taken",
+				 PCI_SLOTS);
+	if (!wanted)
+		slot = (unsigned)__builtin_ctz(~root->taken);
 	if (root->taken >> slot & 1)
 		return diag_fail(d, ENOSPC, "PCI slot %u is taken", slot);
 	root->taken |= 1u << slot;
-	f->devfn = (uint8_t)(slot << 3);
+	*devfn = (uint8_t)(slot << 3);
+	return 0;
+}
+
+int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
+		  const struct pci_ident *ident, const struct pci_func_ops *ops,
+		  struct diag *d)
+{
+	int err = take_slot(root, ident->slot, &f->devfn, d);
+
+	if (err)
+		return err;
 	f->root = root;
 	f->name = name;
 	f->ops = ops;
@@ -66,17 +83,6 @@ int pci_func_init_at(struct pci_func *f, struct pci_root *root, unsigned slot,
 	if (ident->intx && root->dev.env->platform->pci.intx_present)
 		f->reset[PCI_INT_PIN] = 1;
 	return 0;
-}
-
-int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
-		  const struct pci_ident *ident, const struct pci_func_ops *ops,
-		  struct diag *d)
-{
-	if (!~root->taken)
-		return diag_fail(d, ENOSPC, "all %d PCI slots are taken",
-				 PCI_SLOTS);
-	return pci_func_init_at(f, root, (unsigned)__builtin_ctz(~root->taken),
-				name, ident, ops, d);
 }
 
 uint8_t pci_func_add_cap(struct pci_func *f, uint8_t id, uint8_t size_bytes,

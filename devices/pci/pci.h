@@ -85,12 +85,14 @@ struct pci_reg {
 };
 
 /** struct pci_ident - who a function is; @class_code is 24 bits: base class,
- * sub-class, interface; @intx: uses INTA where the platform has the wires */
+ * sub-class, interface; @intx: uses INTA where the platform has the wires;
+ * @slot: where it must be, 0: in the next free one */
 struct pci_ident {
 	uint16_t vendor, device, sub_vendor, sub_device;
 	uint32_t class_code;
 	uint8_t revision;
 	bool intx;
+	uint8_t slot;
 };
 
 /**
@@ -201,7 +203,7 @@ extern const struct device_class pvpanic_class;
 struct pci_root *pci_host_root(struct device *dev);
 
 /**
- * pci_func_init - take the next free slot and fill in the header
+ * pci_func_init - take a slot and fill in the header
  * @f: zeroed
  * @root: the bus
  * @name: for messages; must outlive @f
@@ -209,17 +211,11 @@ struct pci_root *pci_host_root(struct device *dev);
  *
  * The function is not visible before pci_func_plug(). Main thread.
  *
- * Return: 0 or -ENOSPC (all 31 slots taken).
+ * Return: 0 or -ENOSPC (all slots taken, or the one of @ident).
  */
 int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
 		  const struct pci_ident *ident, const struct pci_func_ops *ops,
 		  struct diag *d);
-
-/** pci_func_init_at - the same for slot @slot, 0 to 31: -ENOSPC if it is
- * taken */
-int pci_func_init_at(struct pci_func *f, struct pci_root *root, unsigned slot,
-		     const char *name, const struct pci_ident *ident,
-		     const struct pci_func_ops *ops, struct diag *d);
 
 /**
  * pci_func_add_reg - add a register to the header or a capability

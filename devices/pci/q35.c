@@ -24,7 +24,6 @@
 
 #include "devices/pci/pci.h"
 
-#define LPC_SLOT      31
 #define PCIEXBAR      0x60
 #define PCIEXBAR_ON   1
 #define PCIEXBAR_BASE 0xffc000000 /* 64 MiB is the least that it covers */
@@ -39,6 +38,7 @@ static const struct pci_ident ich9_lpc = {
 	.vendor = 0x8086,
 	.device = 0x2918,
 	.class_code = 0x060100, /* ISA bridge */
+	.slot = 31,
 };
 
 static const struct pci_reg mch_regs[] = {
@@ -92,8 +92,8 @@ int pci_q35_init(struct pci_root *root, struct diag *d)
 				&mch_ops, d);
 
 	if (!err)
-		err = pci_func_init_at(&root->lpc, root, LPC_SLOT, "LPC bridge",
-				       &ich9_lpc, &lpc_ops, d);
+		err = pci_func_init(&root->lpc, root, "LPC bridge", &ich9_lpc,
+				    &lpc_ops, d);
 	if (err)
 		return err;
 	add_regs(&root->bridge, mch_regs, ARRAY_SIZE(mch_regs));

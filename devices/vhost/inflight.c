@@ -102,8 +102,11 @@ int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
 		  (off_t)desc->mmap_offset_bytes);
 	if (at == MAP_FAILED)
 		return diag_errno(d, errno, "cannot map shared memory");
-	err = file_map_new(&watch, at, align_up(bytes, page), page, fd,
-			   desc->mmap_offset_bytes, d);
+	err = file_map_new(&watch,
+			   &(struct file_map_area){ at, align_up(bytes, page),
+						    page, fd,
+						    desc->mmap_offset_bytes },
+			   d);
 	if (err) {
 		munmap(at, bytes);
 		return err;

@@ -13,6 +13,7 @@
  * store, so that no death leaves an index with another one's wrap counter.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "devices/virtio/queue-impl.h"
 #include "devices/virtio/queue-track.h"
@@ -24,15 +25,21 @@ static struct track_packed *region(const struct virtq *q)
 
 static struct track_place place_get(const struct virtq *q)
 {
+	const void *at = &region(q)->place;
+	uint64_t raw = __atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE);
 	struct track_place p;
 
-	__atomic_load(&region(q)->place, &p, __ATOMIC_ACQUIRE);
+	memcpy(&p, &raw, sizeof(p));
 	return p;
 }
 
 static void place_set(struct virtq *q, struct track_place p)
 {
-	__atomic_store(&region(q)->place, &p, __ATOMIC_RELEASE);
+	void *at = &region(q)->place;
+	uint64_t raw;
+
+	memcpy(&raw, &p, sizeof(raw));
+	__atomic_store_n((uint64_t *)at, raw, __ATOMIC_RELEASE);
 }
 
 static bool wrap_of(const struct virtq *q, uint16_t position)

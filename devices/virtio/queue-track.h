@@ -94,9 +94,9 @@ static inline size_t virtq_track_bytes(uint16_t size, bool packed)
 }
 
 /**
- * virtq_track - track what is in flight in @region from now on
+ * virtq_track - track what is in flight in @memory from now on
  * @q: enabled, nothing popped yet
- * @region: struct track_region or track_packed, of at least
+ * @memory: struct track_region or track_packed, of at least
  *	virtq_track_bytes() bytes, 8-byte aligned, until the queue is reset
  *
  * A region that was used before also says where the queue is (what
@@ -106,7 +106,7 @@ static inline size_t virtq_track_bytes(uint16_t size, bool packed)
  * Return: 0, -ENOMEM, or -EINVAL: the region is of another version, for a
  * smaller queue or damaged.
  */
-int virtq_track(struct virtq *q, void *region);
+int virtq_track(struct virtq *q, void *memory);
 
 /** virtq_split_used - the used index in the ring of an enabled split queue:
  * what whoever runs it has given back */

@@ -454,16 +454,15 @@ static int read_config(struct remote *rm, struct diag *d)
 static int check_pairs(const struct remote *rm, struct diag *d)
 {
 	unsigned wanted = back_end_queues(rm) / 2;
-	uint64_t most = MAX(rm->vf.queues_max, 1ULL);
+	unsigned long long most = MAX(rm->vf.queues_max, 1ULL);
 
 	if (wanted <= most)
 		return 0;
 	return diag_fail(d, EINVAL,
 			 "%s num_queues=%u: the back end at %s has %llu %s of "
 			 "queues: give num_queues=%llu at most",
-			 rm->who, 2 * wanted, rm->socket,
-			 (unsigned long long)most, most == 1 ? "pair" : "pairs",
-			 (unsigned long long)(2 * most));
+			 rm->who, 2 * wanted, rm->socket, most,
+			 most == 1 ? "pair" : "pairs", 2 * most);
 }
 
 /* The queues that we want must be those of the back end. */

@@ -866,9 +866,12 @@ START_TEST(terminal_stays_raw_when_a_file_is_cut)
 	ck_assert_int_eq(ftruncate(fd, 0x10000), 0);
 	at = mmap(NULL, 0x10000, PROT_READ, MAP_SHARED, fd, 0);
 	ck_assert(at != MAP_FAILED);
-	ck_assert_int_eq(file_map_new(&m, (void *)(uintptr_t)at, 0x10000,
-				      0x10000, fd, 0, NULL),
-			 0);
+	ck_assert_int_eq(
+		file_map_new(&m,
+			     &(struct file_map_area){ (void *)(uintptr_t)at,
+						      0x10000, 0x10000, fd, 0 },
+			     NULL),
+		0);
 	if (!_i)
 		c = open_mode(CHAR_TTY, NULL);
 	for (int left = 0x10000; left >= 0; left -= 0x8000) {

@@ -296,6 +296,7 @@ START_TEST(test_pc)
 			 PC_BYTES);
 	ck_assert_uint_eq(*at(X86_RSDP_GPA, 1), 0);
 	/* It must not have changed since it was recognised. */
+	fw_cfg_clear(load.fw_cfg);
 	load.firmware_fd = make_file(file, file_bytes - 1);
 	ck_assert_int_eq(arch_x86_64.load(&boot, &m.ram, &m.p, &load, &d),
 			 -EINVAL);
