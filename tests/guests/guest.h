@@ -33,6 +33,14 @@ void cpu_wait(void);
 /** cpu_relax - hint inside a spin loop */
 void cpu_relax(void);
 
+/** cpu_cycles - a counter that runs at a constant rate, and wraps */
+uint32_t cpu_cycles(void);
+
+/** clock_read - the clock that firmware polls; nothing_read - a register of the
+ * same width where there is no device */
+uint32_t clock_read(void);
+uint32_t nothing_read(void);
+
 /** memory_barrier - order memory accesses with the device */
 void memory_barrier(void);
 

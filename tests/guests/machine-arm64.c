@@ -5,6 +5,8 @@
 #define PL011	    0x09000000ul
 #define PL011_FR    0x18
 #define FR_TXFF	    0x20
+#define PL031	    0x09010000ul
+#define NO_DEVICE   0x09f00000ul
 #define PSCI_OFF    0x84000008ul
 #define PSCI_CPU_ON 0xc4000003ul
 
@@ -78,6 +80,24 @@ void cpu_wait(void)
 void cpu_relax(void)
 {
 	__asm__ volatile("yield");
+}
+
+uint32_t cpu_cycles(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(v));
+	return (uint32_t)v;
+}
+
+uint32_t clock_read(void)
+{
+	return read32(PL031);
+}
+
+uint32_t nothing_read(void)
+{
+	return read32(NO_DEVICE);
 }
 
 void memory_barrier(void)

@@ -6,6 +6,8 @@
 #define LSR_THRE    0x20
 #define SLEEP_PORT  0x600
 #define SLEEP_S5    0x34 /* SLP_EN | SLP_TYP 5, ACPI 6.5 sec. 4.8.3.7 */
+#define PM_TIMER    0x608
+#define NO_PORT	    0x700
 #define LAPIC	    0xfee00000u
 #define LAPIC_SVR   0xf0
 #define SVR_ENABLE  0x1ff /* and vector 255 for spurious ones */
@@ -73,6 +75,32 @@ void cpu_wait(void)
 void cpu_relax(void)
 {
 	__asm__ volatile("pause");
+}
+
+uint32_t cpu_cycles(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return low;
+}
+
+static uint32_t in32(uint16_t port)
+{
+	uint32_t v;
+
+	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+uint32_t clock_read(void)
+{
+	return in32(PM_TIMER);
+}
+
+uint32_t nothing_read(void)
+{
+	return in32(NO_PORT);
 }
 
 void memory_barrier(void)
