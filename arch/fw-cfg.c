@@ -123,6 +123,11 @@ static int set_kernel(struct fw_cfg *fc, const struct arch_payload *load,
 
 	if (err)
 		return diag_fail(d, -err, "--kernel %s", load->kernel_name);
+	if (kernel.size_bytes <= setup_bytes)
+		return diag_fail(d, EINVAL,
+				 "--kernel %s: truncated: it ends inside its "
+				 "setup part",
+				 load->kernel_name);
 	setup = kernel;
 	setup.size_bytes = setup_bytes;
 	kernel.offset_bytes = setup_bytes;
@@ -190,6 +195,20 @@ static int add_item(struct fw_cfg *fc, const struct fw_cfg_given_item *item,
 		   : 0;
 }
 
+/* OVMF puts its window for 64-bit BARs behind RAM, or behind this: what lies
+ * there is not only RAM. */
+static int add_reserved_end(struct fw_cfg *fc, const struct platform *p,
+			    struct diag *d)
+{
+	uint8_t end[8];
+
+	put_le64(end, p->pci.mmio64.base);
+	return fw_cfg_add(fc, FW_CFG_RESERVED_END,
+			  &(struct fw_cfg_content){ .data = end,
+						    .size_bytes = sizeof(end) },
+			  d);
+}
+
 int arch_fw_cfg_fill(const struct platform *p, const struct arch_payload *load,
 		     uint32_t setup_bytes, struct diag *d)
 {
@@ -207,6 +226,8 @@ int arch_fw_cfg_fill(const struct platform *p, const struct arch_payload *load,
 		err = add_acpi(fc, p, d);
 	if (!err)
 		err = add_smbios(fc, p, d);
+	if (!err && p->q35)
+		err = add_reserved_end(fc, p, d);
 	for (unsigned i = 0; load->given && i < load->given->count && !err; i++)
 		err = add_item(fc, &load->given->item[i], d);
 	return err;

@@ -190,6 +190,7 @@ static int check_own(const struct fw_cfg_config *c, const char *name,
 		const char *name;
 	} own[] = {
 		{ c->e820, FW_CFG_E820 },
+		{ true, FW_CFG_RESERVED_END },
 		{ true, FW_CFG_SMBIOS_ENTRY },
 		{ true, FW_CFG_SMBIOS_TABLES },
 		{ c->acpi_table, FW_CFG_ACPI_RSDP },

@@ -47,6 +47,7 @@ enum fw_cfg_key {
 #define FW_CFG_ACPI_RSDP     "etc/acpi/rsdp"
 #define FW_CFG_ACPI_TABLES   "etc/acpi/tables"
 #define FW_CFG_ACPI_LOADER   "etc/table-loader"
+#define FW_CFG_RESERVED_END  "etc/reserved-memory-end"
 #define FW_CFG_SMBIOS_ENTRY  "etc/smbios/smbios-anchor"
 #define FW_CFG_SMBIOS_TABLES "etc/smbios/smbios-tables"
 

@@ -174,6 +174,7 @@ struct plat_intc {
  * @mmio32, @mmio64: memory windows; @pio: port window (base 0 on x86_64 means
  *	ports 0x1000 up; on arm64 base is the MMIO address of port 0)
  * @pio_chipset: ports that functions of the chipset say they have; size 0: none
+ * @mmio64_fixed: @mmio64 must begin where it does
  * @cf8: legacy configuration ports exist (x86_64)
  * @intx: wires of INTA..INTD after swizzling
  * @intx_present: the wires exist
@@ -183,6 +184,7 @@ struct plat_pci {
 	struct plat_range ecam;
 	uint32_t bus_count;
 	struct plat_range mmio32, mmio64, pio, pio_chipset;
+	bool mmio64_fixed;
 	bool cf8;
 	bool intx_present;
 	uint32_t intx[4];

@@ -13,22 +13,31 @@
 
 /* ---- where ------------------------------------------------------------- */
 
-/* First address above all RAM and 4 GiB. */
+/* First address above all RAM, 4 GiB, and a window that stays there. */
 static uint64_t above_ram(const struct platform *p)
 {
+	const struct plat_range *window = &p->pci.mmio64;
 	uint64_t at = GIB(4);
 
 	for (unsigned i = 0; i < p->ram_count; i++)
 		at = MAX(at, p->ram[i].base + p->ram[i].size_bytes);
+	if (window->size_bytes)
+		at = MAX(at, window->base + window->size_bytes);
 	return at;
 }
 
-/* What is free: the PCI window, or, without one, what follows RAM. */
+/* Does the PCI window give way? */
+static bool from_window(const struct platform *p)
+{
+	return p->pci.mmio64.size_bytes && !p->pci.mmio64_fixed;
+}
+
+/* What is free: the PCI window, or else what follows RAM and window. */
 static struct plat_range room(const struct platform *p)
 {
 	uint64_t base = above_ram(p), end = UINT64_C(1) << p->pa_bits;
 
-	if (p->pci.mmio64.size_bytes)
+	if (from_window(p))
 		return p->pci.mmio64;
 	if (p->pmem_count)
 		base = p->pmem[p->pmem_count - 1].base +
@@ -54,7 +63,7 @@ static int take(struct platform *p, uint64_t size, struct plat_range *out,
 				 "max_phys_bits)",
 				 size, p->pa_bits);
 	*out = (struct plat_range){ PLAT_MMIO, base, size };
-	if (p->pci.mmio64.size_bytes) {
+	if (from_window(p)) {
 		p->pci.mmio64.size_bytes -= base + size - from.base;
 		p->pci.mmio64.base = base + size;
 	}

@@ -177,7 +177,14 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
-static void fill_pci(struct platform *p)
+/* What goes above RAM and is not a BAR. */
+static bool has_memory_devices(const struct vm_config *cfg)
+{
+	return cfg->pmem_count || cfg->platform.vmgenid ||
+	       cfg->platform.vmclock;
+}
+
+static void fill_pci(struct platform *p, const struct vm_config *cfg)
 {
 	const struct plat_range *top = &p->ram[p->ram_count - 1];
 	uint64_t base = MAX(X86_HIGH_RAM_BASE, top->base + top->size_bytes);
@@ -194,6 +201,11 @@ static void fill_pci(struct platform *p)
 			layout_mmio(X86_Q35_LOW_RAM_END, X86_Q35_PCI_SIZE);
 	}
 	pci->mmio64 = layout_mmio(base, end - base);
+	if (cfg->firmware && !p->q35 && has_memory_devices(cfg)) {
+		pci->mmio64.size_bytes =
+			MIN(pci->mmio64.size_bytes / 2, X86_BARS_MAX);
+		pci->mmio64_fixed = true;
+	}
 	pci->pio = ports(X86_PCI_PORT_BASE, X86_PCI_PORT_SIZE);
 	pci->cf8 = true;
 	pci->intx_present = true;
@@ -226,7 +238,7 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	p->intc.pin_count = X86_IOAPIC_PINS;
 	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
 	if (p->pci.present)
-		fill_pci(p);
+		fill_pci(p, cfg);
 	p->virtio_mmio = layout_mmio(X86_VIRTIO_BASE,
 				     X86_VIRTIO_COUNT * X86_VIRTIO_STRIDE);
 	p->virtio_mmio_stride = X86_VIRTIO_STRIDE;

@@ -21,7 +21,12 @@
  *		       map, and the TSS from 0xFEFF_D000 on
  *	0xFF00_0000    firmware made for a PC, up to the end
  *	0x1_0000_0000  RAM, as much as did not fit below
- *	end of RAM     PCI 64-bit memory window, up to the last address
+ *	end of RAM     persistent memory and pages of devices, 64-bit PCI memory
+ *		       window up to the last address. CLOUDHV fills that window
+ *		       from the end of RAM, whatever tables say: for it the
+ *		       window comes first, and ends 4 TiB later at the latest,
+ *		       as Linux reaches 10 TiB behind RAM
+ *		       (RANDOMIZE_MEMORY_PHYSICAL_PADDING)
  *
  *	port 0x064     keyboard controller: reset only
  *	port 0x070     CMOS clock                wire 8
@@ -89,6 +94,7 @@
 #define X86_FW_CFG_PORT	    0x510
 #define X86_PM_PORT	    0x600
 #define X86_PM_PORTS	    128 /* ICH9 datasheet sec. 13.8.3 */
+#define X86_BARS_MAX	    TIB(4)
 #define X86_PCI_PORT_BASE   0x1000
 #define X86_PCI_PORT_SIZE   0xf000
 #define X86_IOAPIC_PINS	    24

@@ -265,20 +265,24 @@ static int hand_off(struct arch_boot *boot, const struct x86_kernel *k,
 static int fill_fw_cfg(const struct platform *p,
 		       const struct arch_payload *load, struct diag *d)
 {
-	uint32_t setup_bytes = 0;
 	struct x86_image img;
-	int err = 0;
+	int err;
 
-	if (load->fw_cfg && load->kernel_fd >= 0)
-		err = x86_image_open(&img, load->kernel_fd, "--kernel",
-				     load->kernel_name, d);
-	else
-		img.head_bytes = 0;
+	if (!load->fw_cfg || load->kernel_fd < 0)
+		return arch_fw_cfg_fill(p, load, 0, d);
+	err = x86_image_open(&img, load->kernel_fd, "--kernel",
+			     load->kernel_name, d);
 	if (err)
 		return err;
 	if (x86_bzimage_is(&img))
-		setup_bytes = x86_bzimage_setup_bytes(&img);
-	return arch_fw_cfg_fill(p, load, setup_bytes, d);
+		return arch_fw_cfg_fill(p, load, x86_bzimage_setup_bytes(&img),
+					d);
+	if (load->firmware_name && memcmp(img.head, "MZ", 2) != 0)
+		return diag_fail(d, ENOEXEC,
+				 "--kernel %s: is neither a bzImage nor an EFI "
+				 "program, which firmware could start",
+				 load->kernel_name);
+	return arch_fw_cfg_fill(p, load, 0, d);
 }
 
 /* What the first program gets: firmware finds its kernel's in fw_cfg. */

@@ -10,6 +10,7 @@
 
 #include "arch/x86_64/e820.h"
 #include "arch/x86_64/layout.h"
+#include "vmm/pmem.h"
 
 #include "tests/unit/suite.h"
 
@@ -168,6 +169,36 @@ START_TEST(test_firmware_vars)
 			found++;
 		}
 	ck_assert_uint_eq(found, 1);
+}
+END_TEST
+
+/* CLOUDHV.fd puts BARs right behind RAM, so nothing else may be there. */
+START_TEST(test_window_behind_ram)
+{
+	static char firmware[] = "f";
+
+	cfg.firmware = firmware;
+	cfg.platform.vmgenid = _i & 1;
+	p.q35 = _i & 2;
+	caps.pa_bits = _i & 4 ? 40 : 46;
+	cfg.memory.size_bytes = GIB(8);
+	ck_assert_int_eq(layout(), 0);
+	ck_assert_uint_eq(p.pci.mmio64.base, p.q35 ? GIB(10) : GIB(9));
+	ck_assert_int_eq(p.pci.mmio64_fixed, cfg.platform.vmgenid && !p.q35);
+	ck_assert_int_eq(pmem_place(&p, NULL, &cfg, &d), 0);
+	if (!cfg.platform.vmgenid)
+		return;
+	ck_assert_uint_eq(p.vmgenid.size_bytes, DEVICE_PAGE);
+	if (p.q35) {
+		ck_assert_uint_ge(p.pci.mmio64.base,
+				  p.vmgenid.base + DEVICE_PAGE);
+		return;
+	}
+	ck_assert_uint_eq(p.pci.mmio64.base, GIB(9));
+	ck_assert_uint_ge(p.vmgenid.base,
+			  p.pci.mmio64.base + p.pci.mmio64.size_bytes);
+	ck_assert_uint_ge(p.pci.mmio64.size_bytes, GIB(500));
+	ck_assert_uint_le(p.vmgenid.base, TIB(5));
 }
 END_TEST
 
@@ -461,6 +492,7 @@ int main(void)
 	tcase_add_loop_test(t, test_map, 0, ARRAY_SIZE(maps));
 	tcase_add_test(t, test_disjoint);
 	tcase_add_test(t, test_q35);
+	tcase_add_loop_test(t, test_window_behind_ram, 0, 8);
 	tcase_add_loop_test(t, test_firmware_vars, 0, ARRAY_SIZE(vars));
 	tcase_add_test(t, test_wires);
 	tcase_add_test(t, test_transport);
