@@ -54,11 +54,12 @@ CPPFLAGS_ALL = -I$(SRC) -I$(B) -include $(B)/include/generated/autoconf.h \
 	-D_GNU_SOURCE $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARN) -fno-strict-aliasing -fstack-protector-strong \
 	-ffunction-sections -fdata-sections -pthread $(CFLAGS)
-# What runs per exit or per request is compiled for speed, the rest for size.
+# What guests wait for often is compiled for speed, the rest for size.
 HOT := devices/block devices/net devices/vhost/backend-ring devices/vhost/inflight \
 	devices/virtio vmm/base vmm/host \
 	vmm/bus vmm/doorbell vmm/event vmm/iothread vmm/irq vmm/memory \
-	vmm/token-bucket vmm/vcpu
+	vmm/token-bucket vmm/vcpu arch/x86_64/ioapic devices/legacy/acpi-pm \
+	devices/pci/msix
 cold = $(if $(filter $(addsuffix /%,$(HOT)) $(addsuffix .o,$(HOT)),$1),$2,$(patsubst -O2,-Os,$2))
 LDFLAGS_ALL = -static -Wl,--gc-sections -Wl,-T,$(COLD) -pthread $(LDFLAGS)
 COLD := $(SRC)/vmm/cold.ld

@@ -2,9 +2,9 @@
 /* DOC: ACPI tables about NUMA nodes: see acpi-numa.h */
 #include "firmware/acpi-numa.h"
 
-/* ---- SRAT: ACPI 6.3 sec. 5.2.16 ---- */
+#include "firmware/acpi.h"
 
-#define XAPIC_ID_END 255 /* first APIC id that only x2APIC has */
+/* ---- SRAT: ACPI 6.3 sec. 5.2.16 ---- */
 
 enum { SRAT_LAPIC = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2, SRAT_GICC = 3 };
 enum { SRAT_ENABLED = 1 };
@@ -45,7 +45,7 @@ static void put_cpu(struct acpi_buf *b, const struct platform *p, uint32_t i)
 {
 	if (p->intc.kind != INTC_APIC)
 		put_gicc(b, &p->cpu[i], i);
-	else if (p->cpu[i].hw_id < XAPIC_ID_END)
+	else if (p->cpu[i].hw_id < ACPI_XAPIC_ID_END)
 		put_lapic(b, &p->cpu[i]);
 	else
 		put_x2apic(b, &p->cpu[i]);

@@ -22,11 +22,10 @@
 #include "firmware/acpi-pptt.h"
 #include "firmware/dsdt.h"
 
-#define TABLE_ALIGN  16
-#define LAPIC_BASE   0xfee00000u
-#define RSDP_XSDT    24
-#define XAPIC_ID_END 255 /* first APIC id that only x2APIC has */
-#define AREAS_MAX    4
+#define TABLE_ALIGN 16
+#define LAPIC_BASE  0xfee00000u
+#define RSDP_XSDT   24
+#define AREAS_MAX   4
 
 /** struct builder - tables so far; @used: bytes taken of each area */
 struct builder {
@@ -288,7 +287,7 @@ static void put_processor(struct acpi_buf *b, const struct platform *p,
 	uint32_t flags =
 		i < p->cpu_enabled ? MADT_ENABLED : MADT_ONLINE_CAPABLE;
 
-	if (id < XAPIC_ID_END && i < XAPIC_ID_END)
+	if (id < ACPI_XAPIC_ID_END && i < ACPI_XAPIC_ID_END)
 		put_lapic(b, (uint8_t)id, (uint8_t)i, flags);
 	else
 		put_x2apic(b, id, i, flags);

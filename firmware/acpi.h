@@ -5,10 +5,10 @@
  * Hardware-reduced ACPI: RSDP, XSDT, FADT, DSDT (dsdt.h), MADT, MCFG when
  * there is PCI, SPCR and DBG2 when there is a console, WDAT when there is a
  * watchdog, SRAT, SLIT and, when it has something to say, HMAT when there are
- * NUMA nodes (acpi-numa.h); with a GIC also GTDT, PPTT, and IORT when there is
- * an ITS (acpi-arm64.h). Tables are written for the place where they will be;
- * where they point to each other is noted, for firmware that moves them
- * (acpi-loader.h).
+ * NUMA nodes (acpi-numa.h); with a GIC also GTDT, and IORT when there is an ITS
+ * (acpi-arm64.h); PPTT with a GIC or platform.pptt (acpi-pptt.h). Tables are
+ * written for the place where they will be; where they point to each other is
+ * noted, for firmware that moves them (acpi-loader.h).
  *
  * ACPI 6.3 (FADT) to 6.5; PCI Firmware 3.3 (MCFG); SPCR 1.03; DBG2 of 2020.
  *
@@ -22,6 +22,10 @@
 #include "arch/arch.h"
 #include "vmm/base/diag.h"
 #include "vmm/platform.h"
+
+/** ACPI_XAPIC_ID_END - the first APIC id that only an x2APIC has: MADT and SRAT
+ * have other structures for those */
+#define ACPI_XAPIC_ID_END 255
 
 /** ACPI_RSDP_BYTES - of the RSDP; its last checksum is at ACPI_RSDP_CHECKSUM */
 #define ACPI_RSDP_BYTES	   36

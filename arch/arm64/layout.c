@@ -297,7 +297,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 unsigned arm64_devices(const struct platform *p, const struct vm_config *cfg,
 		       struct arch_device *out)
 {
-	bool acpi = wants_acpi(cfg);
+	bool acpi = p->tables == TABLES_ACPI;
 	const struct arch_device all[] = {
 		{ "serial-pl011", PLAT_MMIO, ARM64_PL011_BASE,
 		  ARM64_SPI_PL011 },

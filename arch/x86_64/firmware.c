@@ -17,7 +17,7 @@
  * It does not look for fw_cfg; other firmware may, and finds a kernel there
  * (arch/fw-cfg.c). OVMF is different in all of this: see pc-firmware.h.
  *
- * Not implemented: variables in flash.
+ * Not implemented: variables in flash for CLOUDHV.fd, which has no such driver.
  */
 #include "arch/x86_64/firmware.h"
 

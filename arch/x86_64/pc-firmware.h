@@ -22,7 +22,7 @@ bool x86_is_pc_firmware(const struct x86_image *img);
 int x86_pc_recognise(struct platform *p, const struct arch_payload *load,
 		     struct diag *d);
 
-/** x86_pc_load - @img into platform.rom: 0, -EINVAL, -ENOTSUP, -EIO */
+/** x86_pc_load - @img into platform.rom: 0, -EINVAL, -E2BIG, -EIO */
 int x86_pc_load(const struct x86_image *img, const struct platform *p,
 		const struct arch_payload *load, struct diag *d);
 

@@ -121,8 +121,15 @@ def reflect():
         "off", "flood", "on")
 
 
+def forget(path):
+    """A socket that an earlier server left does not say that one listens."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 def packets_turn(server, start, path, size, back):
     """Packets per second."""
+    forget(path)
     with started(server, lambda: os.path.exists(path) and tap_is_up(),
                  server[0]), tempfile.TemporaryFile() as log:
         if back:
@@ -187,6 +194,7 @@ def iperf_turn(out, server, iperf, path, mtu):
         "mount -t tmpfs none /tmp",
         f"ip link set eth0 mtu {mtu} up", f"ip addr add {GUEST}/24 dev eth0",
         client, "echo @@", f"{client} -R"))
+    forget(path)
     with started(server, lambda: os.path.exists(path), server[0]) as process:
         before = cpu_s(process.pid)
         said = uml.run(out, path, script, GUEST_S)

@@ -127,6 +127,11 @@ static void run(void)
 	event_loop_run(env.loop);
 }
 
+static void forget(void)
+{
+	unlink(server.at.sun_path);
+}
+
 static void once(void)
 {
 	pthread_t thread;
@@ -152,6 +157,7 @@ static void once(void)
 	CHECK(!bind(server.listener, (struct sockaddr *)&server.at,
 		    sizeof(server.at)));
 	CHECK(!listen(server.listener, 4));
+	atexit(forget);
 	CHECK(!pthread_create(&thread, NULL, serve, NULL));
 }
 

@@ -367,7 +367,7 @@ END_TEST
 
 START_TEST(test_devices)
 {
-	const struct platform p = { 0 };
+	struct platform p = { .tables = TABLES_FDT };
 	struct vm_config cfg = config_of(1, MIB(64));
 	struct arch_device out[16];
 
@@ -380,11 +380,11 @@ START_TEST(test_devices)
 	ck_assert_str_eq(out[0].cls, "rtc-pl031");
 	ck_assert_str_eq(out[1].cls, "gpio-pl061");
 	ck_assert_uint_eq(out[1].pin, 7);
-	cfg.platform.tables = TABLES_ACPI;
+	p.tables = TABLES_ACPI;
 	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 2);
 	ck_assert_str_eq(out[1].cls, "ged");
 	ck_assert_uint_eq(out[1].pin, 10);
-	cfg.platform.tables = TABLES_AUTO;
+	p.tables = TABLES_FDT;
 	cfg.watchdog = true;
 	ck_assert_uint_eq(arm64_devices(&p, &cfg, out), 3);
 	ck_assert_str_eq(out[2].cls, "watchdog-sp805");
