@@ -44,6 +44,11 @@ uint32_t nothing_read(void);
 /** memory_barrier - order memory accesses with the device */
 void memory_barrier(void);
 
+/** map_high - make RAM of a device at guest-physical @gpa, above 4 GiB,
+ * accessible: up to the next multiple of 2 MiB; where it is until the next
+ * call. On vCPU 0 only. */
+uintptr_t map_high(uint64_t gpa);
+
 /* Where things are (arch/<isa>/layout.h). */
 extern const uintptr_t ecam_base;
 extern const uintptr_t pci_mem32_base;

@@ -9,6 +9,8 @@
 #define NO_DEVICE   0x09f00000ul
 #define PSCI_OFF    0x84000008ul
 #define PSCI_CPU_ON 0xc4000003ul
+#define WINDOW	    511ul   /* GiB; no device is there */
+#define NORMAL	    0x705ul /* as in start-arm64.S */
 
 const uintptr_t ecam_base = 0x4010000000ul;
 const uintptr_t pci_mem32_base = 0x10000000ul;
@@ -18,6 +20,7 @@ const unsigned virtio_mmio_count = 32;
 const uintptr_t free_ram = 0x42000000ul;
 
 extern const uint8_t ap_start[];
+extern uint64_t page_table[];
 __attribute__((noreturn)) void exception(void);
 
 static int64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
@@ -98,6 +101,20 @@ uint32_t clock_read(void)
 uint32_t nothing_read(void)
 {
 	return read32(NO_DEVICE);
+}
+
+/* DDI 0487, break-before-make: an entry is invalid before it becomes another
+ * one. */
+uintptr_t map_high(uint64_t gpa)
+{
+	uint64_t block = gpa >> 30 << 30;
+	volatile uint64_t *entry = &page_table[WINDOW];
+
+	*entry = 0;
+	__asm__ volatile("dsb ishst\n\ttlbi vmalle1\n\tdsb nsh" : : : "memory");
+	*entry = block | NORMAL;
+	__asm__ volatile("dsb ishst\n\tisb" : : : "memory");
+	return (WINDOW << 30) + (gpa - block);
 }
 
 void memory_barrier(void)

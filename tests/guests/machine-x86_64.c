@@ -17,6 +17,16 @@
 #define ICR_STARTUP 0x4600
 #define AP_PAGE	    0x8000u
 
+/* AMD APM vol. 2 sec. 3.1 and 5.3: long mode, pages of 2 MiB */
+#define CR0_PG	    0x80000000u
+#define CR4_PAE	    0x20u
+#define MSR_EFER    0xc0000080u
+#define EFER_LME    0x100u
+#define PAGE_FLAGS  0x83u /* present, writable, a page and no table */
+#define TABLE_FLAGS 0x03u /* present, writable */
+#define LARGE_SHIFT 21
+#define WINDOW	    0x40000000u /* neither RAM nor a device */
+
 const uintptr_t ecam_base = 0xe8000000u;
 const uintptr_t pci_mem32_base = 0xc0000000u;
 const uintptr_t virtio_mmio_base = 0xfeb00000u;
@@ -101,6 +111,37 @@ uint32_t clock_read(void)
 uint32_t nothing_read(void)
 {
 	return in32(NO_PORT);
+}
+
+/* Everything else stays where it is. Segments stay as well, so that this is
+ * long mode's compatibility mode: PVM has no paging without it. */
+uintptr_t map_high(uint64_t gpa)
+{
+	static uint64_t pages[4 * 512] __attribute__((aligned(4096)));
+	static uint64_t tables[512] __attribute__((aligned(4096)));
+	static uint64_t top[512] __attribute__((aligned(4096)));
+	uint64_t page = gpa >> LARGE_SHIFT << LARGE_SHIFT;
+	uint32_t scratch;
+
+	for (uint32_t i = 0; i < 4 * 512; i++)
+		pages[i] = (uint64_t)i << LARGE_SHIFT | PAGE_FLAGS;
+	pages[WINDOW >> LARGE_SHIFT] = page | PAGE_FLAGS;
+	for (unsigned i = 0; i < 4; i++)
+		tables[i] = (uintptr_t)&pages[i * 512] | TABLE_FLAGS;
+	top[0] = (uintptr_t)tables | TABLE_FLAGS;
+	__asm__ volatile("mov %%cr4, %0\n\tor %1, %0\n\tmov %0, %%cr4"
+			 : "=&r"(scratch)
+			 : "i"(CR4_PAE));
+	__asm__ volatile("mov %0, %%cr3" : : "r"(top) : "memory");
+	__asm__ volatile("rdmsr\n\tor %1, %%eax\n\twrmsr"
+			 :
+			 : "c"(MSR_EFER), "i"(EFER_LME)
+			 : "eax", "edx");
+	__asm__ volatile("mov %%cr0, %0\n\tor %1, %0\n\tmov %0, %%cr0"
+			 : "=&r"(scratch)
+			 : "i"(CR0_PG)
+			 : "memory");
+	return WINDOW + (uint32_t)(gpa - page);
 }
 
 void memory_barrier(void)

@@ -5,7 +5,8 @@
  *
  * RAM must be cacheable, or on real processors the guest would not see what
  * the VMM writes through its own cacheable mapping. So everything is mapped to
- * itself in blocks of 1 GiB: the second one is RAM, the others are devices.
+ * itself in blocks of 1 GiB: the second one is RAM, the others are devices;
+ * map_high() changes the last one.
  * The table is part of the image, which KVM makes coherent when it maps it.
  */
 #define DEVICE	0x0401		/* AF, attribute 0, block */
@@ -69,8 +70,9 @@ vectors:
 	b exception
 	.endr
 
-	.section .rodata.page_table, "a"
+	.data
 	.balign 4096
+	.globl page_table
 page_table:
 	.quad DEVICE, 1 << 30 | NORMAL
 	.set gib, 2
