@@ -392,29 +392,36 @@ static int inflight_get(struct vhost_frontend *vf, uint16_t queues,
 	return 0;
 }
 
-/* Read, not mapped: the file may be shorter than the back end said. Only files
- * in memory (memfd, tmpfs) have seals, and reading those never waits. Each
- * queue has the same share of it. */
-static bool read_region(const struct vhost_frontend *vf, unsigned index,
-			struct track_packed *r, uint64_t *at)
+/* Where the memory of a queue is, each of which has the same share. Only files
+ * in memory (memfd, tmpfs) have seals, and using those never waits. */
+static bool region_at(const struct vhost_frontend *vf, unsigned index,
+		      uint64_t *at)
 {
 	const struct vu_inflight *fl = &vf->inflight;
 
 	return vf->inflight_fd >= 0 && index < fl->queue_count &&
 	       add_u64(fl->mmap_offset_bytes,
 		       fl->mmap_size_bytes / fl->queue_count * index, at) &&
-	       *at <= INT64_MAX - sizeof(*r) &&
-	       fcntl(vf->inflight_fd, F_GET_SEALS) >= 0 &&
-	       pread(vf->inflight_fd, r, sizeof(*r), (off_t)*at) == sizeof(*r);
+	       *at <= INT64_MAX - sizeof(struct track_packed) &&
+	       fcntl(vf->inflight_fd, F_GET_SEALS) >= 0;
+}
+
+/* Read, not mapped: the file may be shorter than the back end said. */
+static bool read_region(const struct vhost_frontend *vf, unsigned index,
+			struct track_packed *r)
+{
+	uint64_t at;
+
+	return region_at(vf, index, &at) &&
+	       pread(vf->inflight_fd, r, sizeof(*r), (off_t)at) == sizeof(*r);
 }
 
 bool vhost_frontend_place(const struct vhost_frontend *vf, unsigned index,
 			  uint16_t size, uint32_t *base)
 {
 	struct track_packed r;
-	uint64_t at;
 
-	if (!read_region(vf, index, &r, &at))
+	if (!read_region(vf, index, &r))
 		return false;
 	if (!r.version)
 		return true;
@@ -425,19 +432,19 @@ bool vhost_frontend_place(const struct vhost_frontend *vf, unsigned index,
 	return true;
 }
 
-void vhost_frontend_set_place(const struct vhost_frontend *vf, unsigned index,
-			      uint32_t base)
+/* A hole, as that is zeros, and makes no file longer. */
+void vhost_frontend_drop(const struct vhost_frontend *vf, unsigned index)
 {
-	struct track_packed r;
-	uint64_t at;
+	const struct vu_inflight *fl = &vf->inflight;
+	uint64_t at, bytes;
 
-	if (!read_region(vf, index, &r, &at) || !r.version)
+	if (!region_at(vf, index, &at))
 		return;
-	r.place.used_idx = r.place.old_used_idx = base & 0x7fff;
-	r.place.used_wrap = r.place.old_used_wrap = base >> 15 & 1;
-	at += offsetof(struct track_packed, place);
+	bytes = MIN(fl->mmap_size_bytes / fl->queue_count, INT64_MAX - at);
 	/* A file that takes no write is the back end's fault, and its loss. */
-	if (pwrite(vf->inflight_fd, &r.place, sizeof(r.place), (off_t)at) < 0)
+	if (fallocate(vf->inflight_fd,
+		      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+		      (off_t)bytes) < 0)
 		return;
 }
 

@@ -116,10 +116,10 @@ int vhost_frontend_inflight(struct vhost_frontend *vf, uint16_t queues,
 bool vhost_frontend_place(const struct vhost_frontend *vf, unsigned index,
 			  uint16_t size, uint32_t *base);
 
-/** vhost_frontend_set_place - the driver has put a packed ring, of which
- * nothing is in flight, to @base: what the memory says is out of date */
-void vhost_frontend_set_place(const struct vhost_frontend *vf, unsigned index,
-			      uint32_t base);
+/** vhost_frontend_drop - the driver has begun queue @index anew: what was in
+ * flight of it does not matter any more, nor where it was. Of the others it
+ * does. @index is not started, or the back end is away. */
+void vhost_frontend_drop(const struct vhost_frontend *vf, unsigned index);
 
 /** vhost_frontend_forget - what was in flight does not matter any more */
 void vhost_frontend_forget(struct vhost_frontend *vf);

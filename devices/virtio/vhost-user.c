@@ -279,7 +279,6 @@ static int make_ready_once(struct remote *rm, struct diag *d)
 
 static void remote_start(struct virtio_device *vd, unsigned queue)
 {
-	struct virtio_queue *q = &vd->queue[queue];
 	struct remote *rm = to_remote(vd);
 	struct diag d = DIAG_INIT;
 	int err;
@@ -289,10 +288,6 @@ static void remote_start(struct virtio_device *vd, unsigned queue)
 	if (!is_remote(rm, queue) || !connected(rm))
 		return; /* when it is */
 	err = make_ready_once(rm, &d);
-	/* The queue alone may have been reset. */
-	if (!err && q->ring.has.packed)
-		vhost_frontend_set_place(&rm->vf, queue,
-					 virtq_base_get(&q->ring));
 	if (!err)
 		err = start_queue(rm, queue, &d);
 	check_alive(rm, err, &d);
@@ -334,6 +329,9 @@ static void remote_stop(struct virtio_device *vd, unsigned queue)
 		find_place(rm, queue);
 	else
 		virtq_base_set(ring, base);
+	/* The driver has reset it; nobody shall go on with the old ring. */
+	if (!vd->paused)
+		vhost_frontend_drop(&rm->vf, queue);
 }
 
 static void remote_call_changed(struct virtio_device *vd, unsigned queue)

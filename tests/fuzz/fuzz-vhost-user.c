@@ -262,7 +262,7 @@ static void front_end(const uint8_t *data, size_t len)
 	    !vhost_frontend_stop(&vf, 0, &base, &d))
 		vhost_frontend_poll(&vf, &changed, &d);
 	vhost_frontend_place(&vf, 0, 16, &base);
-	vhost_frontend_set_place(&vf, 1, 0x80008000);
+	vhost_frontend_drop(&vf, 1);
 	vhost_frontend_release(&vf);
 	close(fds[1]);
 }

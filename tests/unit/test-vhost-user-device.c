@@ -21,6 +21,7 @@
 #include "devices/vhost/backend.h"
 #include "devices/vhost/frontend.h"
 #include "devices/virtio/net-impl.h"
+#include "devices/virtio/queue-track.h"
 #include "tests/unit/formats.h"
 #include "tests/unit/patience.h"
 #include "tests/unit/suite.h"
@@ -433,6 +434,35 @@ START_TEST(queue_reset)
 }
 END_TEST
 
+/* The same while the back end is away, with requests in flight: the one that
+ * comes back knows nothing of the old ring. */
+START_TEST(queue_reset_away)
+{
+	begin(_i);
+	run_with(VIRTIO_F_RING_RESET);
+	round_trip(0, 1);
+	world->hold = true;
+	offer(1, 2);
+	offer(2, 3);
+	drv_kick(&drv, 0);
+	until_taken(3);
+	child_kill();
+	bed_run(&bed, 3);
+	drv_ring_reset(&drv, 0);
+	drv_queue(&drv, 0, SIZE, RING);
+	world->hold = false;
+	world->taken = 0;
+	offer(3, 40);
+	child_start();
+	ck_assert(BED_UNTIL(used()));
+	ck_assert_uint_eq(used(), 1);
+	ck_assert_uint_eq(answer(3), 41);
+	round_trip(4, 50);
+	ck_assert_uint_eq(world->taken, 2);
+	end();
+}
+END_TEST
+
 /* The memory of requests in flight, which is nobody's secret. */
 static int inflight_fd(void)
 {
@@ -465,6 +495,57 @@ START_TEST(place_unknown)
 	drv_set_status(&drv, 0);
 	run();
 	round_trip(0, 1);
+	end();
+}
+END_TEST
+
+static unsigned config_byte(unsigned at)
+{
+	return (unsigned)drv_get(&drv, (drv.mmio ? 0x100 : 0x2000) + at, 1);
+}
+
+static void begin_as(int transport, const char *cls, const void *what)
+{
+	child_start();
+	bed_shared(transport);
+	bed.item = what;
+	dev = bed_add(&bed, cls);
+	drv_find(&drv, &bed, dev, transport ? 0 : 1);
+}
+
+/* Death after the driver saw a batch, before the memory said so, and a pause.
+ * The successor knows that better than we, also when it comes back first. A
+ * card, as its link tells when that is. */
+START_TEST(place_guessed)
+{
+	const struct net_config n = { .vhost_user = true,
+				      .socket = path,
+				      .num_queues = 2,
+				      .queue_size = SIZE };
+	struct track_packed *r;
+
+	begin_as(_i, "vhost-user-net", &n);
+	run();
+	round_trip(0, 1);
+	round_trip(1, 2);
+	child_kill();
+	ck_assert(BED_UNTIL(config_byte(6) == 0));
+	r = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, inflight_fd(),
+		 0);
+	ck_assert_ptr_ne(r, MAP_FAILED);
+	ck_assert_uint_eq(r->place.used_idx, 4);
+	/* As it was when the second batch was published. */
+	r->old_free_head = 2;
+	r->place.old_used_idx = 2;
+	r->desc[0].inflight = 1;
+	munmap(r, 4096);
+	world->taken = 0;
+	dev->cls->pause(dev);
+	child_start();
+	ck_assert(BED_UNTIL(config_byte(6) == 1));
+	dev->cls->resume(dev);
+	round_trip(2, 3);
+	ck_assert_uint_eq(world->taken, 1);
 	end();
 }
 END_TEST
@@ -535,20 +616,6 @@ START_TEST(saved)
 END_TEST
 
 /* ---- disks and network cards -------------------------------------------- */
-
-static unsigned config_byte(unsigned at)
-{
-	return (unsigned)drv_get(&drv, (drv.mmio ? 0x100 : 0x2000) + at, 1);
-}
-
-static void begin_as(int transport, const char *cls, const void *what)
-{
-	child_start();
-	bed_shared(transport);
-	bed.item = what;
-	dev = bed_add(&bed, cls);
-	drv_find(&drv, &bed, dev, transport ? 0 : 1);
-}
 
 START_TEST(disk)
 {
@@ -1112,9 +1179,12 @@ static TCase *both_formats(bool packed)
 	tcase_add_loop_test(t, killed_often, 0, 2);
 	tcase_add_loop_test(t, away, 0, 2);
 	tcase_add_loop_test(t, queue_reset, 0, 2);
+	tcase_add_loop_test(t, queue_reset_away, 0, 2);
 	tcase_add_loop_test(t, silent, 0, 2);
-	if (packed)
+	if (packed) {
 		tcase_add_loop_test(t, place_unknown, 0, 2);
+		tcase_add_loop_test(t, place_guessed, 0, 2);
+	}
 	tcase_add_loop_test(t, paused, 0, 2);
 	tcase_add_loop_test(t, saved, 0, 2);
 	return t;

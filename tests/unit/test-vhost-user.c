@@ -730,6 +730,38 @@ START_TEST(replay_not_twice)
 }
 END_TEST
 
+/* A queue that the driver reset while nobody was there: what was in flight of
+ * it is not done, and the ring begins where it is told. Of the other it is. */
+START_TEST(dropped)
+{
+	begin();
+	negotiate();
+	toy->hold = true;
+	for (unsigned q = 0; q < QUEUES; q++) {
+		start_ring(q, base_after(0));
+		add(q, 0, (uint8_t)(10 * q));
+		add(q, 1, (uint8_t)(10 * q + 1));
+		ring_kick(q);
+		until_seen(2 * q + 2);
+	}
+	wait_gone();
+	vhost_frontend_drop(&vf, 0);
+	vhost_frontend_drop(&vf, QUEUES);
+	ring_new(0);
+	toy->hold = false;
+	toy->seen_count = 0;
+	negotiate();
+	start_ring(0, base_after(0));
+	round_trip(0, 2, 3);
+	ck_assert_uint_eq(toy->seen_count, 1);
+	start_ring(1, base_after(0));
+	until_used(1, 2);
+	ck_assert_uint_eq(toy->seen_count, 3);
+	round_trip(0, 3, 4);
+	end();
+}
+END_TEST
+
 /* The memory of requests in flight is anybody's: nothing bad follows. */
 START_TEST(replay_hostile)
 {
@@ -974,8 +1006,11 @@ START_TEST(packed_no_place)
 	ck_assert(!vhost_frontend_place(&vf, 0, SIZE, &base));
 	vf.inflight.mmap_offset_bytes = UINT64_MAX;
 	ck_assert(!vhost_frontend_place(&vf, 1, SIZE, &base));
+	vhost_frontend_drop(&vf, 1);
 	vf.inflight.mmap_offset_bytes = INT64_MAX;
 	ck_assert(!vhost_frontend_place(&vf, 0, SIZE, &base));
+	vhost_frontend_drop(&vf, 0);
+	ck_assert_uint_eq(r->version, TRACK_VERSION);
 	vf.inflight.queue_count = 0;
 	ck_assert(!vhost_frontend_place(&vf, 0, SIZE, &base));
 	ck_assert_uint_eq(base, 0x1234);
@@ -1326,6 +1361,7 @@ static TCase *both_formats(bool packed)
 	tcase_add_loop_test(t, status_and_reset, 0, 2);
 	tcase_add_test(t, front_end_comes_again);
 	tcase_add_test(t, replay);
+	tcase_add_test(t, dropped);
 	tcase_add_loop_test(t, hostile_front_end, 0, 2 * ARRAY_SIZE(hostile));
 	tcase_add_test(t, hostile_ring);
 	return t;
