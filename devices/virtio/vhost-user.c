@@ -308,6 +308,12 @@ static bool find_place(struct remote *rm, unsigned queue)
 	return !virtq_base_set(ring, base);
 }
 
+static void place_lost(struct virtio_device *vd)
+{
+	virtio_lost(vd, "its back end went away, and nobody knows where its "
+			"packed rings are");
+}
+
 /* Where the ring is: what the back end says, or else where it used last. */
 static void remote_stop(struct virtio_device *vd, unsigned queue)
 {
@@ -325,10 +331,10 @@ static void remote_stop(struct virtio_device *vd, unsigned queue)
 		err = vhost_frontend_stop(&rm->vf, queue, &base, &d);
 		check_alive(rm, err, &d);
 	}
-	if (err)
-		find_place(rm, queue);
-	else
+	if (!err)
 		virtq_base_set(ring, base);
+	else if (!find_place(rm, queue) && vd->paused)
+		place_lost(vd);
 	/* The driver has reset it; nobody shall go on with the old ring. */
 	if (!vd->paused)
 		vhost_frontend_drop(&rm->vf, queue);
@@ -527,8 +533,7 @@ static int restore(struct remote *rm, struct diag *d)
 		if (!q->started || !is_remote(rm, i))
 			continue;
 		if (!find_place(rm, i)) {
-			virtio_lost(vd, "its back end went away, and nobody "
-					"knows where its packed rings are");
+			place_lost(vd);
 			continue;
 		}
 		err = make_ready_once(rm, d);

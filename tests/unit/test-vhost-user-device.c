@@ -513,6 +513,30 @@ static void begin_as(int transport, const char *cls, const void *what)
 	drv_find(&drv, &bed, dev, transport ? 0 : 1);
 }
 
+/* Nor does who is paused meanwhile go on with a ring that is anywhere: without
+ * such memory the back end that is back would take any place for it. */
+START_TEST(place_unknown_paused)
+{
+	int none = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	begin(_i);
+	run();
+	round_trip(0, 1);
+	child_kill();
+	bed_run(&bed, 3);
+	ck_assert_int_ge(dup2(none, inflight_fd()), 0);
+	close(none);
+	dev->cls->pause(dev);
+	ck_assert(drv_status(&drv) & VIRTIO_NEEDS_RESET);
+	child_start();
+	dev->cls->resume(dev);
+	drv_set_status(&drv, 0);
+	run();
+	round_trip(0, 1);
+	end();
+}
+END_TEST
+
 /* Death after the driver saw a batch, before the memory said so, and a pause.
  * The successor knows that better than we, also when it comes back first. A
  * card, as its link tells when that is. */
@@ -1183,6 +1207,7 @@ static TCase *both_formats(bool packed)
 	tcase_add_loop_test(t, silent, 0, 2);
 	if (packed) {
 		tcase_add_loop_test(t, place_unknown, 0, 2);
+		tcase_add_loop_test(t, place_unknown_paused, 0, 2);
 		tcase_add_loop_test(t, place_guessed, 0, 2);
 	}
 	tcase_add_loop_test(t, paused, 0, 2);
