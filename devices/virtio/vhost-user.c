@@ -352,44 +352,6 @@ static void remote_call_changed(struct virtio_device *vd, unsigned queue)
 			    &d);
 }
 
-/* All queues have been stopped: nothing is in flight that anybody wants. */
-static void remote_reset(struct virtio_device *vd)
-{
-	struct remote *rm = to_remote(vd);
-	struct diag d = DIAG_INIT;
-	int err;
-
-	if (connected(rm) && rm->ready) {
-		err = vhost_frontend_reset(&rm->vf, &d);
-		if (!err)
-			err = vhost_frontend_status(&rm->vf, 0, &d);
-		check_alive(rm, err, &d);
-	}
-	rm->ready = rm->told = false;
-	rm->pairs_used = 1;
-	vhost_frontend_forget(&rm->vf);
-}
-
-/* ---- reaching it -------------------------------------------------------- */
-
-/* A connection, or -errno; never waits. */
-static int dial(const struct remote *rm)
-{
-	return rm->listener.fd >= 0 ? unix_accept(&rm->listener)
-				    : unix_connect(&rm->addr);
-}
-
-static int greet(struct remote *rm, int fd, struct diag *d)
-{
-	int err = vhost_frontend_greet(&rm->vf, fd, PROTOCOL, d);
-
-	if (!(rm->vf.protocol & VU_P_INFLIGHT_SHMFD))
-		rm->vf.features &= ~VIRTIO_F_RING_PACKED;
-	return err;
-}
-
-/* ---- coming back -------------------------------------------------------- */
-
 static void conn_ready(void *opaque, uint32_t events);
 
 static int watch(struct remote *rm, struct diag *d)
@@ -411,6 +373,47 @@ static int watch(struct remote *rm, struct diag *d)
 	rm->watched = true;
 	return 0;
 }
+
+/* All queues have been stopped: nothing is in flight that anybody wants. From
+ * the first reset on the device is whole, and its thread may use it too. */
+static void remote_reset(struct virtio_device *vd)
+{
+	struct remote *rm = to_remote(vd);
+	struct diag d = DIAG_INIT;
+	int err;
+
+	if (connected(rm) && rm->ready) {
+		err = vhost_frontend_reset(&rm->vf, &d);
+		if (!err)
+			err = vhost_frontend_status(&rm->vf, 0, &d);
+		check_alive(rm, err, &d);
+	}
+	rm->ready = rm->told = false;
+	rm->pairs_used = 1;
+	vhost_frontend_forget(&rm->vf);
+	if (connected(rm) && !rm->watched)
+		check_alive(rm, watch(rm, &d), &d);
+}
+
+/* ---- reaching it -------------------------------------------------------- */
+
+/* A connection, or -errno; never waits. */
+static int dial(const struct remote *rm)
+{
+	return rm->listener.fd >= 0 ? unix_accept(&rm->listener)
+				    : unix_connect(&rm->addr);
+}
+
+static int greet(struct remote *rm, int fd, struct diag *d)
+{
+	int err = vhost_frontend_greet(&rm->vf, fd, PROTOCOL, d);
+
+	if (!(rm->vf.protocol & VU_P_INFLIGHT_SHMFD))
+		rm->vf.features &= ~VIRTIO_F_RING_PACKED;
+	return err;
+}
+
+/* ---- coming back -------------------------------------------------------- */
 
 static int no_config(const struct remote *rm, struct diag *d)
 {
@@ -704,8 +707,6 @@ static int meet(struct remote *rm, struct diag *d)
 		err = vhost_frontend_check(&rm->vf, rm->vd.dev.env->ram, d);
 	if (!err)
 		err = read_config(rm, d);
-	if (!err)
-		err = watch(rm, d);
 	if (err)
 		vhost_frontend_close(&rm->vf);
 	rm->first = rm->vf.features;

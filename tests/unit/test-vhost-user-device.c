@@ -323,6 +323,42 @@ START_TEST(works)
 }
 END_TEST
 
+static const struct virtio_transport *real;
+
+/* The back end goes, and another one is there: who connects to that now uses
+ * a device that is not made yet. */
+static int realize_alone(struct virtio_device *vd, struct diag *d)
+{
+	struct unix_listener l = UNIX_LISTENER_INIT;
+	struct pollfd p;
+
+	child_kill();
+	ck_assert_int_eq(unix_listen(&l, "test", path, 1, NULL), 0);
+	p = (struct pollfd){ .fd = l.fd, .events = POLLIN };
+	ck_assert_int_eq(poll(&p, 1, 200), 0);
+	unix_unlisten(&l);
+	return real->realize(vd, d);
+}
+
+START_TEST(gone_at_once)
+{
+	struct virtio_transport alone;
+
+	child_start();
+	bed_shared(_i);
+	real = _i ? &virtio_mmio : &virtio_pci;
+	alone = *real;
+	alone.realize = realize_alone;
+	bed.env.transport = &alone;
+	dev = bed_add(&bed, "generic-vhost-user");
+	drv_find(&drv, &bed, dev, _i ? 0 : 1);
+	child_start();
+	run();
+	round_trip(0, 1);
+	end();
+}
+END_TEST
+
 /* Reset in every state: the back end lets go of everything each time. */
 START_TEST(resets)
 {
@@ -1198,6 +1234,7 @@ static TCase *both_formats(bool packed)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, works, 0, 2);
+	tcase_add_loop_test(t, gone_at_once, 0, 2);
 	tcase_add_loop_test(t, resets, 0, 2);
 	tcase_add_loop_test(t, killed, 0, 2);
 	tcase_add_loop_test(t, killed_often, 0, 2);
