@@ -185,6 +185,18 @@ static int ring_program(struct vhost_backend *be, struct vring *r,
 	return 0;
 }
 
+/* @err: of virtio_queue_enable_at() */
+static const char *why_not(const struct virtq *ring, int err)
+{
+	if (ring->broken)
+		return ring->broken;
+	if (err == -ENOMEM)
+		return "out of memory";
+	return err == -EBADMSG ? "its memory of requests in flight is damaged, "
+				 "or of another version or size"
+			       : "no such position";
+}
+
 static int ring_start(struct vhost_backend *be, struct vring *r, struct diag *d)
 {
 	struct virtio_device *vd = be->vd;
@@ -199,8 +211,7 @@ static int ring_start(struct vhost_backend *be, struct vring *r, struct diag *d)
 				be->features & VIRTIO_F_RING_PACKED));
 	if (err)
 		return diag_fail(d, -err, "ring %u: %s", r->index,
-				 q->ring.broken ? q->ring.broken
-						: "no such position");
+				 why_not(&q->ring, err));
 	r->running = true;
 	if (!(vd->status & VIRTIO_DRIVER_OK))
 		virtio_set_status(vd, vd->status | VIRTIO_DRIVER_OK);

@@ -156,7 +156,7 @@ static void packed_fresh(struct virtq *q)
 }
 
 /* Was the last batch seen by the driver? Then it is all done, else not at all.
- * Return: the ring's position, or -EINVAL. */
+ * Return: the ring's position, or -EBADMSG. */
 static int packed_settle(struct virtq *q)
 {
 	struct track_packed *r = region(q);
@@ -164,7 +164,7 @@ static int packed_settle(struct virtq *q)
 	uint16_t old, used;
 
 	if (p.used_idx >= q->at.size || p.old_used_idx >= q->at.size)
-		return -EINVAL;
+		return -EBADMSG;
 	old = virtq_position(q, p.old_used_idx, p.old_used_wrap);
 	used = virtq_position(q, p.used_idx, p.used_wrap);
 	if (used != old && !virtq_packed_available(q, old))
@@ -188,7 +188,7 @@ static void unmark_free(struct virtq *q)
 	}
 }
 
-/* Return: how many descriptors are in flight, or -EINVAL: more than there
+/* Return: how many descriptors are in flight, or -EBADMSG: more than there
  * are. */
 static int packed_collect(struct virtq *q)
 {
@@ -205,7 +205,7 @@ static int packed_collect(struct virtq *q)
 		};
 		steps += q->again[count - 1].step;
 		if (!q->again[count - 1].step || steps > q->at.size)
-			return -EINVAL;
+			return -EBADMSG;
 	}
 	virtq_track_sort(q, count);
 	return (int)steps;

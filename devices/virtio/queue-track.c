@@ -145,7 +145,7 @@ static int resume(struct virtq *q)
 {
 	if (TRACK_GET(region(q)->version) != TRACK_VERSION ||
 	    TRACK_GET(region(q)->desc_num) < q->at.size)
-		return -EINVAL;
+		return -EBADMSG;
 	q->again = calloc(q->at.size, sizeof(*q->again));
 	return q->again ? q->track_ops->resume(q) : -ENOMEM;
 }

@@ -103,8 +103,8 @@ static inline size_t virtq_track_bytes(uint16_t size, bool packed)
  * virtq_base_set() said is forgotten), and which requests virtq_pop() returns
  * first.
  *
- * Return: 0, -ENOMEM, or -EINVAL: the region is of another version, for a
- * smaller queue or damaged.
+ * Return: 0, -ENOMEM, -EINVAL: @q is in use; or -EBADMSG: the region is of
+ * another version, for a smaller queue or damaged.
  */
 int virtq_track(struct virtq *q, void *memory);
 

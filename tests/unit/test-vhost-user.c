@@ -143,6 +143,9 @@ static const struct device_class toy_class = {
 
 /* ---- the back end's process --------------------------------------------- */
 
+/* What the back end says of hostile peers is not for the test log. */
+static int quiet;
+
 static struct guest_ram their_ram;
 static struct vm_config config;
 static struct device_env env;
@@ -1059,6 +1062,35 @@ START_TEST(packed_no_position)
 }
 END_TEST
 
+/* Who reads the back end's log learns what is wrong. */
+START_TEST(refusals_say_why)
+{
+	static const char *const why[] = { "ring 0: no such position",
+					   "ring 0: its memory of requests in "
+					   "flight is damaged" };
+	int log = memfd_create("log", MFD_CLOEXEC);
+	uint16_t version = 77;
+	struct vhost_ring bad;
+	char text[4096] = "";
+
+	log_setup(log, LOG_INFO);
+	begin();
+	negotiate();
+	bad = describe(0, _i ? base_after(0) : 0x8000);
+	if (_i)
+		ck_assert_int_eq(pwrite(vf.inflight_fd, &version, 2,
+					offsetof(struct track_packed, version)),
+				 2);
+	ck_assert_int_eq(vhost_frontend_start(&vf, 0, &bad, &d), -EIO);
+	d = DIAG_INIT;
+	end();
+	ck_assert_int_gt(pread(log, text, sizeof(text) - 1, 0), 0);
+	ck_assert_msg(strstr(text, why[_i]) != NULL, "%s", text);
+	log_setup(quiet, LOG_ERROR);
+	close(log);
+}
+END_TEST
+
 /* ---- class (p): a hostile front end ------------------------------------- */
 
 /* @arg: by request; @dead: the connection ends where the request has no
@@ -1388,6 +1420,7 @@ static TCase *only_packed(void)
 	tcase_add_test(t, packed_no_place);
 	tcase_add_test(t, packed_positions);
 	tcase_add_loop_test(t, packed_no_position, 0, 4);
+	tcase_add_loop_test(t, refusals_say_why, 0, 2);
 	return t;
 }
 
@@ -1402,9 +1435,9 @@ static Suite *suite(void)
 	return s;
 }
 
-/* What the back end says of hostile peers is not for the test log. */
 int main(void)
 {
-	log_setup(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_ERROR);
+	quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	log_setup(quiet, LOG_ERROR);
 	return suite_run(suite());
 }
