@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "vmm/base/log.h"
@@ -196,6 +198,17 @@ static void hook(void)
 
 /* ---- maps --------------------------------------------------------------- */
 
+size_t file_map_unit(int fd)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct statfs fs;
+
+	if (!fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC &&
+	    is_pow2((uint64_t)fs.f_bsize))
+		page = MAX(page, (size_t)fs.f_bsize);
+	return page;
+}
+
 int file_map_new(struct file_map **out, const struct file_map_area *area,
 		 struct diag *d)
 {
@@ -206,7 +219,7 @@ int file_map_new(struct file_map **out, const struct file_map_area *area,
 		return diag_fail(d, ENOMEM, "out of memory");
 	*m = (struct file_map){ .at = area->at,
 				.size_bytes = area->size_bytes,
-				.unit_bytes = area->unit_bytes,
+				.unit_bytes = file_map_unit(area->fd),
 				.offset_bytes = area->offset_bytes,
 				.live_bytes = area->size_bytes };
 	m->fd = fcntl(area->fd, F_DUPFD_CLOEXEC, 0);

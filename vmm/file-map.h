@@ -33,17 +33,20 @@ struct file_map;
 
 /**
  * struct file_map_area - a mapping
- * @at: its first byte, at a multiple of @unit_bytes
- * @unit_bytes: of its pages: a power of two
+ * @at: its first byte; a multiple of file_map_unit(), as @size_bytes
  * @fd: the file; stays the caller's
  * @offset_bytes: where the mapping begins in it
  */
 struct file_map_area {
 	void *at;
-	size_t size_bytes, unit_bytes;
+	size_t size_bytes;
 	int fd;
 	uint64_t offset_bytes;
 };
+
+/** file_map_unit - bytes of a page in mappings of @fd, a power of two: a huge
+ * page for hugetlbfs. mmap(2), munmap(2) and offsets go by it */
+size_t file_map_unit(int fd);
 
 /**
  * file_map_new - watch a mapping

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,12 +84,15 @@ static uint64_t default_huge_page(void)
 	return size;
 }
 
-static uint64_t huge_page(const struct ram_options *opt)
+/* The page that the piece is made of; 0: whichever the system has. */
+static uint64_t page_of(const struct ram_backing *b)
 {
-	if (!opt->hugepages)
+	if (b->fd >= 0)
+		return file_map_unit(b->fd);
+	if (!b->opt.hugepages)
 		return 0;
-	return opt->hugepage_size_bytes ? opt->hugepage_size_bytes
-					: default_huge_page();
+	return b->opt.hugepage_size_bytes ? b->opt.hugepage_size_bytes
+					  : default_huge_page();
 }
 
 /* Shared memory of its own, or the file that the piece is a part of. */
@@ -190,23 +192,10 @@ static int blame(const struct ram_backing *b, int err, struct diag *d)
 	return b->who ? diag_fail(d, -err, "%s", b->who) : err;
 }
 
-/* A huge page for hugetlbfs. */
-static uint64_t page_of(int fd)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	struct statfs fs;
-
-	if (!fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC &&
-	    is_pow2((uint64_t)fs.f_bsize))
-		page = MAX(page, (uint64_t)fs.f_bsize);
-	return page;
-}
-
 static int watch_piece(uint8_t *at, const struct ram_backing *b,
 		       struct ram_piece *piece, struct diag *d)
 {
 	struct file_map_area area = { .size_bytes = b->size_bytes,
-				      .unit_bytes = page_of(b->fd),
 				      .fd = b->fd,
 				      .offset_bytes = b->fd_offset_bytes };
 	int err;
@@ -310,14 +299,14 @@ static bool region_init_one(struct ram_region *r, gpa_t gpa, uint64_t size,
 }
 
 /* mmap() would round an odd size up, over what follows. */
-static int check_huge(const struct ram_backing *b, uint64_t offset,
-		      uint64_t page, struct diag *d)
+static int check_pages(const struct ram_backing *b, uint64_t offset,
+		       uint64_t page, struct diag *d)
 {
 	if (!page || (offset % page == 0 && b->size_bytes % page == 0))
 		return 0;
 	diag_fail(d, EINVAL,
 		  "a piece of %llu bytes, 0x%llx bytes into RAM, is not made "
-		  "of huge pages of %llu bytes: change the size, or put it "
+		  "of whole pages of %llu bytes: change the size, or put it "
 		  "before what has smaller pages",
 		  (unsigned long long)b->size_bytes, (unsigned long long)offset,
 		  (unsigned long long)page);
@@ -332,13 +321,13 @@ static int plan(struct ram_region *r, const struct ram_backing *b,
 
 	*align = GUARD;
 	for (unsigned i = 0; i < r->piece_count && !err; i++) {
-		uint64_t page = huge_page(&b[i].opt);
+		uint64_t page = page_of(&b[i]);
 
 		r->piece[i].offset_bytes = r->size_bytes;
 		r->piece[i].size_bytes = b[i].size_bytes;
 		r->piece[i].fd_offset_bytes = b[i].fd_offset_bytes;
 		*align = MAX(*align, page);
-		err = check_huge(&b[i], r->size_bytes, page, d);
+		err = check_pages(&b[i], r->size_bytes, page, d);
 		if (!err &&
 		    !add_u64(r->size_bytes, b[i].size_bytes, &r->size_bytes))
 			err = diag_fail(d, EINVAL, "RAM region 0x%llx wraps",
@@ -421,11 +410,8 @@ static unsigned place_of(const struct guest_ram *ram, gpa_t gpa, uint64_t size)
 	return at;
 }
 
-/*
- * The unit in which @fd is mapped: a huge page for hugetlbfs. Return: 0, or
- * -EINVAL: the file ends before @end.
- */
-static int mapping_unit(int fd, uint64_t end, uint64_t *unit, struct diag *d)
+/* Return: 0, or -EINVAL: the file ends before @end. */
+static int check_shared(int fd, uint64_t end, struct diag *d)
 {
 	struct stat st;
 
@@ -440,16 +426,14 @@ static int mapping_unit(int fd, uint64_t end, uint64_t *unit, struct diag *d)
 	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
 		return diag_fail(d, EINVAL,
 				 "shared memory is neither file nor device");
-	*unit = page_of(fd);
 	return 0;
 }
 
 /* The only piece of @r, which is mapped from @offset of @fd on. */
-static int watch_all(struct ram_region *r, uint64_t unit, int fd,
-		     uint64_t offset, struct diag *d)
+static int watch_all(struct ram_region *r, int fd, uint64_t offset,
+		     struct diag *d)
 {
-	struct file_map_area area = { r->mapped, r->mapped_bytes, unit, fd,
-				      offset };
+	struct file_map_area area = { r->mapped, r->mapped_bytes, fd, offset };
 	int err = file_map_new(&r->piece->watch, &area, d);
 
 	if (err)
@@ -457,29 +441,30 @@ static int watch_all(struct ram_region *r, uint64_t unit, int fd,
 	return err;
 }
 
-static int map_file(struct ram_region *r, uint64_t unit, struct diag *d)
+/* The only piece of @r, in whole pages of @fd; @flags: private or shared */
+static int map_file(struct ram_region *r, int fd, int flags, struct diag *d)
 {
-	const struct ram_piece *piece = r->piece;
-	uint64_t first = align_down(piece->fd_offset_bytes, unit);
-	uint64_t head = piece->fd_offset_bytes - first;
+	uint64_t unit = file_map_unit(fd);
+	uint64_t first = align_down(r->piece->fd_offset_bytes, unit);
+	uint64_t head = r->piece->fd_offset_bytes - first;
 
 	r->mapped_bytes = align_up(head + r->size_bytes, unit);
 	if (r->mapped_bytes < r->size_bytes)
-		return diag_fail(d, EINVAL, "shared memory wraps around");
+		return diag_fail(d, EINVAL, "it wraps around");
 	r->mapped = reserve(r->mapped_bytes, MAX(GUARD, unit));
 	if (!r->mapped)
 		return diag_errno(d, errno, "cannot reserve address space");
 	if (mmap(r->mapped, r->mapped_bytes, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, piece->fd,
+		 flags | MAP_FIXED | MAP_NORESERVE, fd,
 		 (off_t)first) == MAP_FAILED) {
 		int err = errno;
 
 		unreserve(r->mapped, r->mapped_bytes);
-		return diag_errno(d, err, "cannot map shared memory");
+		return diag_errno(d, err, "cannot map it");
 	}
 	madvise(r->mapped, r->mapped_bytes, MADV_DONTDUMP);
 	r->host = r->mapped + head;
-	return watch_all(r, unit, piece->fd, first, d);
+	return watch_all(r, fd, first, d);
 }
 
 int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
@@ -487,7 +472,7 @@ int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 {
 	unsigned at = place_of(ram, gpa, size_bytes);
 	struct ram_region r;
-	uint64_t end, unit = 0;
+	uint64_t end;
 	int err;
 
 	if (ram->region_count == RAM_REGIONS_MAX)
@@ -501,12 +486,12 @@ int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 				 "overlaps",
 				 (unsigned long long)gpa.v,
 				 (unsigned long long)size_bytes);
-	err = mapping_unit(fd, end, &unit, d);
+	err = check_shared(fd, end, d);
 	if (err)
 		return err;
 	if (!region_init_one(&r, gpa, size_bytes, fd, offset_bytes))
 		return diag_fail(d, ENOMEM, "out of memory");
-	err = map_file(&r, unit, d);
+	err = map_file(&r, fd, MAP_SHARED, d);
 	if (err) {
 		free(r.piece);
 		return err;
@@ -523,33 +508,15 @@ int ram_add_file(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 int ram_add_pmem(struct guest_ram *ram, gpa_t gpa, uint64_t size_bytes, int fd,
 		 bool private, struct diag *d)
 {
-	int flags = (private ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE;
 	int err = check_new(ram, gpa, size_bytes, d);
 	struct ram_region r;
-	uint8_t *host;
 
 	if (err)
 		return err;
 	if (!region_init_one(&r, gpa, size_bytes, private ? -1 : fd, 0))
 		return diag_fail(d, ENOMEM, "out of memory");
-	host = reserve(size_bytes, GUARD);
-	if (!host) {
-		err = errno;
-		free(r.piece);
-		return diag_errno(d, err, "cannot reserve address space");
-	}
-	if (mmap(host, size_bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
-		 fd, 0) == MAP_FAILED) {
-		err = errno;
-		unreserve(host, size_bytes);
-		free(r.piece);
-		return diag_errno(d, err, "cannot map it");
-	}
-	madvise(host, size_bytes, MADV_DONTDUMP);
-	r.host = r.mapped = host;
-	r.mapped_bytes = size_bytes;
 	r.pmem = true;
-	err = watch_all(&r, (uint64_t)sysconf(_SC_PAGESIZE), fd, 0, d);
+	err = map_file(&r, fd, private ? MAP_PRIVATE : MAP_SHARED, d);
 	if (err) {
 		free(r.piece);
 		return err;

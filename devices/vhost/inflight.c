@@ -63,13 +63,13 @@ int inflight_new(struct vu_inflight *desc, unsigned queues_max, bool packed,
 static int check_file(const struct vu_inflight *desc, int fd, size_t bytes,
 		      struct diag *d)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end;
+	uint64_t end;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return diag_errno(d, errno, "cannot look at shared memory");
 	if (S_ISREG(st.st_mode) && desc->mmap_size_bytes >= bytes &&
-	    desc->mmap_offset_bytes % page == 0 &&
+	    desc->mmap_offset_bytes % file_map_unit(fd) == 0 &&
 	    add_u64(desc->mmap_offset_bytes, bytes, &end) &&
 	    end <= (uint64_t)st.st_size)
 		return 0;
@@ -87,9 +87,9 @@ int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
 		 unsigned queues_max, bool packed, struct diag *d)
 {
 	int err = check(desc, queues_max, d);
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes;
+	struct file_map_area area = { .fd = fd };
 	struct file_map *watch;
-	void *at;
+	size_t bytes;
 
 	if (err)
 		return err;
@@ -98,22 +98,20 @@ int inflight_map(struct inflight *fl, const struct vu_inflight *desc, int fd,
 	if (err)
 		return err;
 	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK); /* if it can be */
-	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		  (off_t)desc->mmap_offset_bytes);
-	if (at == MAP_FAILED)
+	area.size_bytes = align_up(bytes, file_map_unit(fd));
+	area.offset_bytes = desc->mmap_offset_bytes;
+	area.at = mmap(NULL, area.size_bytes, PROT_READ | PROT_WRITE,
+		       MAP_SHARED, fd, (off_t)area.offset_bytes);
+	if (area.at == MAP_FAILED)
 		return diag_errno(d, errno, "cannot map shared memory");
-	err = file_map_new(&watch,
-			   &(struct file_map_area){ at, align_up(bytes, page),
-						    page, fd,
-						    desc->mmap_offset_bytes },
-			   d);
+	err = file_map_new(&watch, &area, d);
 	if (err) {
-		munmap(at, bytes);
+		munmap(area.at, area.size_bytes);
 		return err;
 	}
 	inflight_release(fl);
-	*fl = (struct inflight){ .map = at,
-				 .map_bytes = bytes,
+	*fl = (struct inflight){ .map = area.at,
+				 .map_bytes = area.size_bytes,
 				 .watch = watch,
 				 .queue_count = desc->queue_count,
 				 .queue_size = desc->queue_size,

@@ -869,7 +869,7 @@ START_TEST(terminal_stays_raw_when_a_file_is_cut)
 	ck_assert_int_eq(
 		file_map_new(&m,
 			     &(struct file_map_area){ (void *)(uintptr_t)at,
-						      0x10000, 0x10000, fd, 0 },
+						      0x10000, fd, 0 },
 			     NULL),
 		0);
 	if (!_i)

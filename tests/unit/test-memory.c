@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
 #include <signal.h>
@@ -950,6 +951,112 @@ START_TEST(test_full_disk)
 }
 END_TEST
 
+/* A file on hugetlbfs, or -1 where the system has no such pages. None need be
+ * free: mappings that reserve nothing work without. */
+static int huge_file(unsigned page, uint64_t bytes)
+{
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | page);
+
+	if (fd < 0)
+		printf("# no huge pages here: %s\n", strerror(errno));
+	else
+		ck_assert_int_eq(ftruncate(fd, (off_t)bytes), 0);
+	return fd;
+}
+
+static bool is_mapped(const uint8_t *at)
+{
+	unsigned char in;
+
+	return !mincore((void *)(uintptr_t)at, 1, &in);
+}
+
+/* When there is no free page, or no longer a file, huge pages are replaced. */
+START_TEST(test_huge_pmem)
+{
+	int fd = huge_file(MFD_HUGE_2MB, MIB(4));
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	uint8_t *host;
+
+	if (fd < 0)
+		return;
+	ram_init(&ram);
+	ck_assert_msg(
+		!ram_add_pmem(&ram, GPA(PMEM_AT), MIB(4), dup(fd), _i, &d),
+		"%s", d.text[0]);
+	host = ram.region[0].host;
+	ck_assert_uint_eq(ram_byte(&ram, PMEM_AT + 0x1000), 0);
+	ck_assert(ram_fill(&ram, GPA(PMEM_AT), 0x77, MIB(2)));
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	ck_assert_uint_eq(ram_byte(&ram, PMEM_AT + MIB(4) - 1), 0);
+	ck_assert(ram_lost(&ram, GPA(PMEM_AT)));
+	ram_release(&ram);
+	ck_assert(!is_mapped(host) && !is_mapped(host + MIB(2)));
+	close(fd);
+}
+END_TEST
+
+/* A part of a huge page: all of it is mapped, and unmapped. */
+START_TEST(test_huge_pmem_part)
+{
+	int fd = huge_file(MFD_HUGE_1GB, GIB(1));
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	uint8_t *host;
+
+	if (fd < 0)
+		return;
+	ram_init(&ram);
+	ck_assert_msg(!ram_add_pmem(&ram, GPA(PMEM_AT), MIB(2), fd, _i, &d),
+		      "%s", d.text[0]);
+	host = ram.region[0].host;
+	ck_assert_uint_eq(ram.region[0].size_bytes, MIB(2));
+	ck_assert_uint_eq((uintptr_t)host % GIB(1), 0);
+	ck_assert(!ram_pin(&ram, GPA(PMEM_AT + MIB(2)), 1));
+	ram_release(&ram);
+	ck_assert(!is_mapped(host) && !is_mapped(host + MIB(512)));
+}
+END_TEST
+
+START_TEST(test_huge_zone)
+{
+	static const struct {
+		unsigned page;
+		uint64_t file_bytes, zone_bytes, align;
+		const char *says;
+	} zones[] = {
+		{ MFD_HUGE_1GB, GIB(1), GIB(1), GIB(1), NULL },
+		{ MFD_HUGE_2MB, MIB(6), MIB(4), MIB(2), NULL },
+		{ MFD_HUGE_2MB, MIB(514), MIB(513), 0,
+		  "whole pages of 2097152 bytes" },
+	};
+	struct ram_backing b = {
+		.who = "z",
+		.size_bytes = zones[_i].zone_bytes,
+		.fd = huge_file(zones[_i].page, zones[_i].file_bytes),
+	};
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+	int err;
+
+	if (b.fd < 0)
+		return;
+	ram_init(&ram);
+	err = ram_add_pieces(&ram, GPA(0), &b, 1, &d);
+	if (zones[_i].says) {
+		ck_assert_int_eq(err, -EINVAL);
+		ck_assert_ptr_nonnull(strstr(d.text[0], zones[_i].says));
+	} else {
+		ck_assert_msg(!err, "%s", d.text[0]);
+		ck_assert_uint_eq(
+			(uintptr_t)ram.region[0].host % zones[_i].align, 0);
+	}
+	ram_release(&ram);
+	close(b.fd);
+}
+END_TEST
+
 /* A SIGBUS that no file map is the reason of ends the process as ever. */
 START_TEST(test_other_bus_errors)
 {
@@ -1031,6 +1138,9 @@ static Suite *suite(void)
 	tcase_add_test(t, test_cut_again);
 	tcase_add_test(t, test_repair);
 	tcase_add_test(t, test_full_disk);
+	tcase_add_loop_test(t, test_huge_pmem, 0, 2);
+	tcase_add_loop_test(t, test_huge_pmem_part, 0, 2);
+	tcase_add_loop_test(t, test_huge_zone, 0, 3);
 	tcase_add_loop_test(t, test_other_bus_errors, 0, 2);
 	tcase_add_test(t, test_shared_is_sealed);
 	suite_add_tcase(s, t);

@@ -9,6 +9,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 #include "devices/net/net.h"
 #include "devices/vhost/backend.h"
 #include "devices/vhost/frontend.h"
+#include "devices/vhost/inflight.h"
 #include "devices/virtio/net-impl.h"
 #include "devices/virtio/queue-track.h"
 #include "tests/unit/formats.h"
@@ -1219,6 +1221,44 @@ START_TEST(too_few_queues)
 }
 END_TEST
 
+/* A file on hugetlbfs is mapped and unmapped in whole huge pages; one that is
+ * lost is replaced. */
+START_TEST(inflight_on_huge_pages)
+{
+	struct vu_inflight desc = { .mmap_size_bytes = 0x1000,
+				    .queue_count = 1,
+				    .queue_size = 8 };
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+	struct inflight fl = { 0 };
+	struct diag why = DIAG_INIT;
+	unsigned char in;
+	uint8_t *at;
+	int err;
+
+	if (fd < 0) {
+		printf("# no huge pages here: %s\n", strerror(errno));
+		return;
+	}
+	ck_assert_int_eq(ftruncate(fd, MIB(2)), 0);
+	err = inflight_map(&fl, &desc, fd, 1, false, &why);
+	if (err == -ENOMEM) {
+		printf("# no huge page is free here\n");
+		close(fd);
+		return;
+	}
+	ck_assert_msg(!err, "%s", why.text[0]);
+	at = inflight_region(&fl, 0, 8, false);
+	at[8] = 1;
+	if (_i) {
+		ck_assert_int_eq(ftruncate(fd, 0), 0);
+		ck_assert_uint_eq(*(volatile uint8_t *)&at[8], 0);
+	}
+	inflight_release(&fl);
+	ck_assert_int_eq(mincore(at, 1, &in), -1);
+	close(fd);
+}
+END_TEST
+
 START_TEST(private_memory)
 {
 	child_start();
@@ -1279,6 +1319,7 @@ static Suite *suite(void)
 	tcase_add_test(t, too_large_rings);
 	tcase_add_test(t, too_few_queues);
 	tcase_add_test(t, private_memory);
+	tcase_add_loop_test(t, inflight_on_huge_pages, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }
