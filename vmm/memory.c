@@ -548,24 +548,38 @@ static bool piece_lost(const struct ram_piece *p)
 	return p->watch && file_map_lost(p->watch);
 }
 
-/*
- * MADV_REMOVE empties shared memory, MADV_DONTNEED private memory; each
- * refuses or ignores the other kind, so one of them does it and the check is
- * that one succeeded.
- */
+/* What has been replaced (file-map.h) is private memory in between. Not every
+ * file system can free a part of a file. */
+static void clear_shared(uint8_t *at, const struct ram_piece *p)
+{
+	if (fallocate(p->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)p->fd_offset_bytes, (off_t)p->size_bytes) < 0 ||
+	    (piece_lost(p) && madvise(at, p->size_bytes, MADV_DONTNEED) < 0))
+		memset(at, 0, p->size_bytes);
+}
+
+static int clear_private(uint8_t *at, const struct ram_piece *p)
+{
+	if (!piece_lost(p))
+		return madvise(at, p->size_bytes, MADV_DONTNEED) < 0 ? -errno
+								     : 0;
+	memset(at, 0, p->size_bytes); /* a part is not the file's */
+	return 0;
+}
+
 static int clear_region(const struct ram_region *r)
 {
-	for (unsigned i = 0; i < r->piece_count; i++) {
-		uint8_t *at = r->host + r->piece[i].offset_bytes;
-		uint64_t size = r->piece[i].size_bytes;
+	int err = 0;
 
-		if (piece_lost(&r->piece[i]))
-			memset(at, 0, size); /* a part is not the file's */
-		else if (madvise(at, size, MADV_REMOVE) < 0 &&
-			 madvise(at, size, MADV_DONTNEED) < 0)
-			return -errno;
+	for (unsigned i = 0; i < r->piece_count && !err; i++) {
+		uint8_t *at = r->host + r->piece[i].offset_bytes;
+
+		if (r->piece[i].fd >= 0)
+			clear_shared(at, &r->piece[i]);
+		else
+			err = clear_private(at, &r->piece[i]);
 	}
-	return 0;
+	return err;
 }
 
 int ram_clear(struct guest_ram *ram, struct diag *d)

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -1057,6 +1058,59 @@ START_TEST(test_huge_zone)
 }
 END_TEST
 
+/* Where nothing can be freed of a file, zeros are written. */
+START_TEST(test_clear_cannot_free)
+{
+	struct ram_backing b = {
+		.size_bytes = 0x4000,
+		.opt = { .shared = true },
+		.fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+	};
+	struct guest_ram ram;
+
+	ck_assert_int_eq(ftruncate(b.fd, 0x4000), 0);
+	ram_init(&ram);
+	ck_assert_int_eq(ram_add_pieces(&ram, GPA(0), &b, 1, NULL), 0);
+	ck_assert(ram_fill(&ram, GPA(0), 0x77, 0x4000));
+	/* Forbids all but what is mapped already, also to free pages. */
+	ck_assert_int_eq(fcntl(b.fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), 0);
+	ck_assert_int_eq(ram_clear(&ram, NULL), 0);
+	for (unsigned i = 0; i < 0x4000; i++)
+		ck_assert_uint_eq(ram_byte(&ram, i), 0);
+	ram_release(&ram);
+	close(b.fd);
+}
+END_TEST
+
+/* A page that was lost does not make a sparse file take all its room. */
+START_TEST(test_clear_stays_sparse)
+{
+	enum { SIZE = MIB(8) };
+	struct ram_backing b = {
+		.size_bytes = SIZE,
+		.opt = { .shared = true },
+		.fd = memfd_create("file", MFD_CLOEXEC),
+	};
+	struct guest_ram ram;
+	struct stat st;
+
+	ck_assert_int_eq(ftruncate(b.fd, SIZE), 0);
+	ram_init(&ram);
+	ck_assert_int_eq(ram_add_pieces(&ram, GPA(0), &b, 1, NULL), 0);
+	ck_assert_int_eq(ftruncate(b.fd, SIZE - 0x1000), 0);
+	ck_assert(ram_fill(&ram, GPA(SIZE - 0x2000), 0x77, 0x2000));
+	ck_assert(ram_lost(&ram, GPA(0)));
+	ck_assert_int_eq(ram_clear(&ram, NULL), 0);
+	ck_assert_uint_eq(ram_byte(&ram, SIZE - 0x1001), 0);
+	ck_assert_uint_eq(ram_byte(&ram, SIZE - 1), 0);
+	ck_assert_int_eq(fstat(b.fd, &st), 0);
+	ck_assert_int_le(st.st_blocks * 512,
+			 MIB(4)); /* it may be a huge page */
+	ram_release(&ram);
+	close(b.fd);
+}
+END_TEST
+
 /* A SIGBUS that no file map is the reason of ends the process as ever. */
 START_TEST(test_other_bus_errors)
 {
@@ -1138,6 +1192,8 @@ static Suite *suite(void)
 	tcase_add_test(t, test_cut_again);
 	tcase_add_test(t, test_repair);
 	tcase_add_test(t, test_full_disk);
+	tcase_add_test(t, test_clear_cannot_free);
+	tcase_add_test(t, test_clear_stays_sparse);
 	tcase_add_loop_test(t, test_huge_pmem, 0, 2);
 	tcase_add_loop_test(t, test_huge_pmem_part, 0, 2);
 	tcase_add_loop_test(t, test_huge_zone, 0, 3);
