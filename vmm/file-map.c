@@ -4,7 +4,8 @@
  *
  * The lock spins, because the signal handler takes it. It cannot wait for the
  * thread that it interrupts: with the lock held nothing touches a map. For
- * the same reason the handler may log: nothing that logs touches one.
+ * the same reason the handler may log, without the lock: nothing that logs
+ * touches a map, but it may wait for who reads the log.
  */
 #include "vmm/file-map.h"
 
@@ -37,7 +38,7 @@
  * @live_bytes: how much of it, from its start on, is still the file's, but for
  *	single pages
  * @singles: pages replaced below that
- * @lost: see file_map_lost()
+ * @lost: see file_map_lost(); @unsaid: and the user is yet to be told
  */
 struct file_map {
 	struct file_map *next;
@@ -47,6 +48,7 @@ struct file_map {
 	uint64_t offset_bytes;
 	size_t live_bytes;
 	unsigned singles;
+	bool unsaid;
 	atomic_bool lost;
 };
 
@@ -80,17 +82,6 @@ static const char *fd_link(const struct file_map *m, char *link)
 	return link;
 }
 
-static void say(const struct file_map *m)
-{
-	char link[LINK_BYTES], name[256];
-	ssize_t len = readlink(fd_link(m, link), name, sizeof(name) - 1);
-
-	name[MAX(len, 0)] = '\0';
-	log_warn("%s has been cut short, or its disk is full or fails: memory "
-		 "that it had is zero now, and no longer written to it",
-		 len > 0 ? name : "a mapped file");
-}
-
 static bool replace(struct file_map *m, size_t from, size_t to)
 {
 	if (mmap(m->at + from, to - from, PROT_READ | PROT_WRITE,
@@ -100,7 +91,7 @@ static bool replace(struct file_map *m, size_t from, size_t to)
 	madvise(m->at + from, to - from, MADV_DONTDUMP);
 	atomic_fetch_add(&maps.repairs, 1);
 	if (!atomic_exchange(&m->lost, true))
-		say(m);
+		m->unsaid = true;
 	return true;
 }
 
@@ -141,6 +132,39 @@ static bool fault_in(struct file_map *m, size_t offset)
 	return replace(m, unit, unit + m->unit_bytes);
 }
 
+/* ---- and telling: without ------------------------------------------------ */
+
+/* The file of one map of which it has not been said yet; false: there is none
+ */
+static bool next_unsaid(char *name, size_t size)
+{
+	char link[LINK_BYTES];
+	struct file_map *m;
+	ssize_t len;
+
+	lock();
+	for (m = maps.first; m && !m->unsaid; m = m->next)
+		;
+	if (m) {
+		m->unsaid = false;
+		len = readlink(fd_link(m, link), name, size - 1);
+		name[MAX(len, 0)] = '\0';
+	}
+	unlock();
+	return m != NULL;
+}
+
+static void say_unsaid(void)
+{
+	char name[256];
+
+	while (next_unsaid(name, sizeof(name)))
+		log_warn("%s has been cut short, or its disk is full or fails: "
+			 "memory that it had is zero now, and no longer "
+			 "written to it",
+			 *name ? name : "a mapped file");
+}
+
 bool file_map_fault(const void *at)
 {
 	bool repaired = false;
@@ -154,6 +178,7 @@ bool file_map_fault(const void *at)
 	if (m)
 		repaired = fault_in(m, (size_t)((const uint8_t *)at - m->at));
 	unlock();
+	say_unsaid();
 	return repaired;
 }
 
@@ -168,6 +193,7 @@ bool file_map_repair(unsigned before)
 	for (struct file_map *m = maps.first; m; m = m->next)
 		cut(m, file_end(m));
 	unlock();
+	say_unsaid();
 	return file_map_repairs() != before;
 }
 
