@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/base/file.h"
+
 /* ---- where ------------------------------------------------------------- */
 
 /* First address above all RAM, 4 GiB, and a window that stays there. */
@@ -104,26 +106,6 @@ static int check_size(const struct pmem_config *c, uint64_t size,
 	return 0;
 }
 
-/* A directory gets a file without a name, for as long as the machine is. */
-static int open_file(const struct pmem_config *c, bool directory,
-		     struct diag *d)
-{
-	int flags = c->discard_writes && !directory ? O_RDONLY : O_RDWR;
-	int fd = open(c->file, flags | O_CLOEXEC | (directory ? O_TMPFILE : 0),
-		      0600);
-
-	if (fd < 0)
-		return diag_errno(d, errno, "--pmem file=%s", c->file);
-	if (directory && ftruncate(fd, (off_t)c->size_bytes) < 0) {
-		int err = errno;
-
-		close(fd);
-		return diag_errno(d, err, "--pmem file=%s,size=%" PRIu64,
-				  c->file, c->size_bytes);
-	}
-	return fd;
-}
-
 /* File systems without locks are no reason to refuse. */
 static int lock_file(const struct pmem_config *c, int fd, struct diag *d)
 {
@@ -212,9 +194,10 @@ static int place_one(struct platform *p, struct guest_ram *ram,
 		return err;
 	if (!ram)
 		return place_unopened(p, c, &st, d);
-	fd = open_file(c, S_ISDIR(st.st_mode), d);
+	fd = file_or_temporary(c->file, c->discard_writes ? O_RDONLY : O_RDWR,
+			       c->size_bytes);
 	if (fd < 0)
-		return fd;
+		return diag_errno(d, -fd, "--pmem file=%s", c->file);
 	err = map_fd(p, ram, c, fd, d);
 	if (err)
 		close(fd);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/base/file.h"
+
 /**
  * struct zone - what pieces of RAM come from
  * @who: option, for messages
@@ -41,22 +43,15 @@ static int check_file(const struct zone_config *z, int fd, struct diag *d)
 	return 0;
 }
 
-/* A directory gets a file without a name, for as long as the machine is. */
 static int open_file(const struct zone_config *z, struct diag *d)
 {
-	struct stat st;
-	bool dir = !stat(z->file, &st) && S_ISDIR(st.st_mode);
-	int access = z->ram.shared || dir ? O_RDWR : O_RDONLY;
-	int fd =
-		open(z->file, access | O_CLOEXEC | (dir ? O_TMPFILE : 0), 0600);
-	int err = 0;
+	int fd = file_or_temporary(z->file, z->ram.shared ? O_RDWR : O_RDONLY,
+				   z->ram.size_bytes);
+	int err;
 
 	if (fd < 0)
-		return diag_errno(d, errno, "file=%s", z->file);
-	if (dir && ftruncate(fd, (off_t)z->ram.size_bytes) < 0)
-		err = diag_errno(d, errno, "file=%s", z->file);
-	if (!err)
-		err = check_file(z, fd, d);
+		return diag_errno(d, -fd, "file=%s", z->file);
+	err = check_file(z, fd, d);
 	if (err) {
 		close(fd);
 		return err;

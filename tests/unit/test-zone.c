@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "arch/arch.h"
@@ -285,9 +286,19 @@ START_TEST(test_mapped)
 }
 END_TEST
 
+/* Nobody will ever open its other end. */
+static char *fifo_new(void)
+{
+	char *name = file_new(0);
+
+	ck_assert_int_eq(unlink(name), 0);
+	ck_assert_int_eq(mkfifo(name, 0600), 0);
+	return name;
+}
+
 static const struct {
 	const char *zone, *file;
-	uint64_t file_bytes; /* of a file to be made */
+	uint64_t file_bytes; /* of a file to be made; 0: a FIFO */
 	int err;
 	const char *says;
 } files[] = {
@@ -297,6 +308,8 @@ static const struct {
 	{ "id=a,size=1M,shared=on", "/tmp", 0, 0, NULL },
 	{ "id=a,size=1M", NULL, MIB(1) - 1, -EINVAL,
 	  "has only 1048575 bytes, the zone 1048576: make it longer" },
+	{ "id=a,size=1M", NULL, 0, -EINVAL, "neither a file nor" },
+	{ "id=a,size=1M,shared=on", NULL, 0, -EINVAL, "neither a file nor" },
 	{ "id=a,size=1M", "/dev/null", 0, -EINVAL, "neither a file nor" },
 	{ "id=a,size=1M", "/nonexistent", 0, -ENOENT,
 	  "file=/nonexistent: No such file" },
@@ -306,8 +319,9 @@ static const struct {
 
 START_TEST(test_files)
 {
-	char *name = files[_i].file ? strdup(files[_i].file)
-				    : file_new(files[_i].file_bytes);
+	char *name = files[_i].file	    ? strdup(files[_i].file)
+		     : files[_i].file_bytes ? file_new(files[_i].file_bytes)
+					    : fifo_new();
 	char *zone = with_file(files[_i].zone, name);
 	const char *const zones[] = { zone, NULL };
 	int next = dup(0);

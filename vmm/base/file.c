@@ -3,6 +3,8 @@
 #include "vmm/base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/base/types.h"
@@ -46,4 +48,29 @@ int file_write_at(int fd, uint64_t offset, const void *buf, uint64_t len)
 		done += (uint64_t)n;
 	}
 	return 0;
+}
+
+static int temporary(const char *directory, uint64_t size)
+{
+	int fd = open(directory, O_RDWR | O_CLOEXEC | O_TMPFILE, 0600);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (!ftruncate(fd, (off_t)size))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+int file_or_temporary(const char *path, int access, uint64_t size_bytes)
+{
+	struct stat st;
+	int fd;
+
+	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+		return temporary(path, size_bytes);
+	fd = open(path, access | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: files: reading and writing all that is asked for
+ * DOC: files: reading and writing all that is asked for; temporary ones
  *
  * One call moves what pread() and pwrite() move in several, when a signal
  * comes in between or a transfer is short. Threads: any; the position of the
@@ -18,5 +18,16 @@ int64_t file_read_at(int fd, uint64_t offset, void *buf, uint64_t len);
 /** file_write_at - @len bytes to @offset: return 0, or -errno with some of them
  * written; -EIO: the file takes no more */
 int file_write_at(int fd, uint64_t offset, const void *buf, uint64_t len);
+
+/**
+ * file_or_temporary - open @path; in a directory, a file without a name, which
+ *	is there for as long as it is open
+ * @access: O_RDONLY or O_RDWR; a temporary file can always be written
+ * @size_bytes: of a temporary file, which reads as zero
+ *
+ * Does not wait for the other end of a FIFO. Return: a descriptor, close-on-
+ * exec; or -errno of open(2) or ftruncate(2).
+ */
+int file_or_temporary(const char *path, int access, uint64_t size_bytes);
 
 #endif
