@@ -14,6 +14,9 @@
 #include "vmm/config.h"
 #include "vmm/schema.h"
 
+/* Most that --cpus takes, so that --numa can have a table of them. */
+#define VCPUS_MAX 4096
+
 /* A field of struct vm_config, or of an item. */
 #define AT(member)	      offsetof(struct vm_config, member)
 #define ITEM_AT(type, member) offsetof(struct type, member)

@@ -16,11 +16,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "vmm/base/check.h"
 #include "vmm/config-impl.h"
 
-#define VCPUS_MAX 4096
-#define NO_NODE	  UINT32_MAX
+#define NO_NODE UINT32_MAX
 
 static const struct schema_key keys[] = {
 	{ .name = "guest_numa_id",
@@ -178,7 +176,6 @@ static int check_cpus_of_nodes(const struct vm_config *c, struct diag *d)
 	uint32_t node[VCPUS_MAX];
 	int ret = 0;
 
-	CHECK(c->cpus.max_vcpus <= VCPUS_MAX);
 	memset(node, 0xff, sizeof(node));
 	for (unsigned i = 0; i < c->numa_count; i++)
 		for (unsigned j = 0; j < c->numa[i].cpus.count && !ret; j++)

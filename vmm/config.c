@@ -20,7 +20,6 @@
 #include "vmm/config-rate.h"
 #include "vmm/identity.h"
 
-#define VCPUS_MAX	4096
 #define ANY_PA_BITS_MAX 52
 
 /* ---- words ---------------------------------------------------------------*/
