@@ -61,8 +61,9 @@ int check_vhost_user(const struct vm_config *c, const char *who,
 		return 0;
 	return diag_fail(d, EINVAL,
 			 "%s: a vhost-user back end must see the guest's RAM: "
-			 "give --memory shared=on",
-			 who);
+			 "give %s shared=on",
+			 who,
+			 c->zone_count ? "each --memory-zone" : "--memory");
 }
 
 int check_own_keys(const char *who, const struct given_key *own, size_t count,

@@ -299,7 +299,8 @@ int vhost_frontend_check(const struct vhost_frontend *vf,
 	if (!all_shared(ram))
 		return diag_fail(d, EINVAL,
 				 "%s: a vhost-user back end must see the "
-				 "guest's RAM: give --memory shared=on",
+				 "guest's RAM: give --memory shared=on (with "
+				 "zones: each --memory-zone)",
 				 vf->who);
 	if (piece_count(ram) <= vf->slots_max)
 		return 0;

@@ -126,6 +126,23 @@ START_TEST(test_refused)
 }
 END_TEST
 
+/* The sentence says what works where zones are. */
+START_TEST(test_vhost_user_needs_shared)
+{
+	static const char *const zones[] = { "id=a,size=1M,shared=on",
+					     "id=b,size=1M", NULL };
+	struct rig r;
+
+	ck_assert_int_eq(rig_make(&r, "x86_64", "0", zones), 0);
+	give(&r, "fs", "tag=t,socket=s");
+	ck_assert_int_eq(vm_config_check(&r.cfg, "x86_64", &r.d), -EINVAL);
+	ck_assert_str_eq(r.d.text[0],
+			 "--fs: a vhost-user back end must see the guest's "
+			 "RAM: give each --memory-zone shared=on");
+	rig_free(&r);
+}
+END_TEST
+
 /* ---- sums --------------------------------------------------------------- */
 
 static const char *const two[] = { "id=low,size=1M,shared=on",
@@ -355,6 +372,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("zone");
 	TCase *t = tcase_create("zone");
 
+	tcase_add_test(t, test_vhost_user_needs_shared);
 	tcase_add_loop_test(t, test_refused, 0, ARRAY_SIZE(refused));
 	tcase_add_test(t, test_sums);
 	tcase_add_loop_test(t, test_places, 0, ARRAY_SIZE(places));
