@@ -814,7 +814,6 @@ static int check_firmware_kernel(const struct vm_config *c, struct diag *d)
 
 static int check_payload(const struct vm_config *c, struct diag *d)
 {
-
 	if (c->firmware_vars && !c->firmware)
 		return diag_fail(d, EINVAL,
 				 "--firmware-vars: needs --firmware FILE, "

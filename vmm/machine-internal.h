@@ -21,8 +21,7 @@
  * rate_groups, device, env.
  * Main thread only: fw_cfg (its items), vm, ram, rom, payload, vcpus, boot,
  * resets, timers. Any thread: @requested (bits of enum machine_want), @wake.
- * @why and
- * @why_lock: the first fatal vCPU writes.
+ * The first fatal vCPU writes @why, under @why_lock.
  */
 struct machine {
 	const struct vm_config *cfg;

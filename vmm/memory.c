@@ -98,8 +98,7 @@ static uint64_t page_of(const struct ram_backing *b)
 /* Shared memory of its own, or the file that the piece is a part of. */
 static int open_shared(const struct ram_backing *b)
 {
-	/* Those who get it shall neither cut it short nor forbid ram_clear().
-	 */
+	/* Who gets it shall neither cut it short nor forbid ram_clear(). */
 	static const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	int fd;

@@ -9,8 +9,7 @@
  *
  *	virt	two 16-bit chips side by side on a 32-bit bus, every command and
  *		every answer in both halves of a word; blocks of 256 KiB
- *	q35	one 8-bit chip, blocks of 4 KiB; as large as firmware leaves
- *room
+ *	q35	one 8-bit chip, blocks of 4 KiB; what firmware leaves free
  *
  * Flash is as large as its window, and has memory where its file has bytes:
  * what lies behind reads as erased and cannot be programmed.

@@ -8,10 +8,10 @@
 /** FLASH_BYTES - its window: one bank of QEMU's virt */
 #define FLASH_BYTES MIB(64)
 
-/** FLASH_BLOCK_BYTES - what is erased at once, in both chips;
- * FLASH_PC_BLOCK_BYTES
- * - on a PC */
-#define FLASH_BLOCK_BYTES    KIB(256)
+/** FLASH_BLOCK_BYTES - what is erased at once, in both chips */
+#define FLASH_BLOCK_BYTES KIB(256)
+
+/** FLASH_PC_BLOCK_BYTES - what is erased at once on a PC */
 #define FLASH_PC_BLOCK_BYTES KIB(4)
 
 /** FLASH_WORD_BYTES - width of the bus; a PC's has one byte */

@@ -30,8 +30,8 @@ struct virtq_again {
  *	NULL or what is wrong
  * @take: collect the chain at virtq.avail_next; @step receives the positions
  *	it takes; return 1, 0 if there is none, or -EPROTO by virtq_break()
- * @retake: collect the chain @again, which another process had taken; like
- *@take
+ * @retake: collect the chain @again, which another process had taken;
+ *	otherwise like @take
  * @fill: write a used entry at position @at, virtq.used_next or behind it;
  *	what @publish does not mention the driver does not see
  * @publish: all entries from virtq.used_next to before @next, the first of

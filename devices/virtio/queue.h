@@ -106,8 +106,8 @@ struct virtq_slot {
  * @iov: I/O vectors of the chain popped last, @size_max of them
  * @track: where heads in flight are remembered, or NULL; @track_ops: how;
  *	@track_counter: the next one's number; @track_at: packed: where the
- *	descriptor taken last was copied to; @again: @again_count requests to be
- *taken first, before @again_next they were (queue-track.h)
+ *	descriptor taken last was copied to; @again: @again_count requests that
+ *	are taken first, before @again_next they were (queue-track.h)
  */
 struct virtq {
 	const struct guest_ram *ram;
