@@ -15,6 +15,15 @@
 /* struct e820_entry of QEMU: little-endian address, size and type. */
 enum { E820_BYTES = 20, E820_SIZE = 8, E820_TYPE = 16, E820_RAM = 1 };
 
+static int add_bytes(struct fw_cfg *fc, const char *name, const void *data,
+		     size_t size_bytes, struct diag *d)
+{
+	struct fw_cfg_content c = { .data = data,
+				    .size_bytes = (uint32_t)size_bytes };
+
+	return fw_cfg_add(fc, name, &c, d);
+}
+
 static int add_e820(struct fw_cfg *fc, const struct platform *p, struct diag *d)
 {
 	uint8_t map[PLAT_RAM_MAX * E820_BYTES] = { 0 }, *at = map;
@@ -24,11 +33,7 @@ static int add_e820(struct fw_cfg *fc, const struct platform *p, struct diag *d)
 		put_le64(at + E820_SIZE, p->ram[i].size_bytes);
 		put_le32(at + E820_TYPE, E820_RAM);
 	}
-	return fw_cfg_add(
-		fc, FW_CFG_E820,
-		&(struct fw_cfg_content){ .data = map,
-					  .size_bytes = (uint32_t)(at - map) },
-		d);
+	return add_bytes(fc, FW_CFG_E820, map, (size_t)(at - map), d);
 }
 
 static int set_machine(struct fw_cfg *fc, const struct platform *p,
@@ -48,10 +53,7 @@ static int set_machine(struct fw_cfg *fc, const struct platform *p,
 static int add_buf(struct fw_cfg *fc, const char *name,
 		   const struct acpi_buf *b, struct diag *d)
 {
-	struct fw_cfg_content c = { .data = b->data,
-				    .size_bytes = (uint32_t)b->size_bytes };
-
-	return fw_cfg_add(fc, name, &c, d);
+	return add_bytes(fc, name, b->data, b->size_bytes, d);
 }
 
 static int add_acpi(struct fw_cfg *fc, const struct platform *p, struct diag *d)
@@ -78,11 +80,8 @@ static int add_smbios(struct fw_cfg *fc, const struct platform *p,
 	if (!err) {
 		/* Firmware puts them where it likes. */
 		smbios_entry(entry, GPA(0), (uint32_t)tables.size_bytes);
-		err = fw_cfg_add(
-			fc, FW_CFG_SMBIOS_ENTRY,
-			&(struct fw_cfg_content){ .data = entry,
-						  .size_bytes = sizeof(entry) },
-			d);
+		err = add_bytes(fc, FW_CFG_SMBIOS_ENTRY, entry, sizeof(entry),
+				d);
 	}
 	if (!err)
 		err = add_buf(fc, FW_CFG_SMBIOS_TABLES, &tables, d);
@@ -203,10 +202,7 @@ static int add_reserved_end(struct fw_cfg *fc, const struct platform *p,
 	uint8_t end[8];
 
 	put_le64(end, p->pci.mmio64.base);
-	return fw_cfg_add(fc, FW_CFG_RESERVED_END,
-			  &(struct fw_cfg_content){ .data = end,
-						    .size_bytes = sizeof(end) },
-			  d);
+	return add_bytes(fc, FW_CFG_RESERVED_END, end, sizeof(end), d);
 }
 
 int arch_fw_cfg_fill(const struct platform *p, const struct arch_payload *load,
