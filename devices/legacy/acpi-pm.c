@@ -58,7 +58,6 @@
  * @control: reset and sleep register
  * @timer: PM timer
  * @kbc: port of the keyboard controller; only if @kind is PLAT_PIO
- * @pm1: there is a PM1a control register
  * @base_ns: CLOCK_MONOTONIC when the timer was 0
  * @strange: writes that mean nothing
  */
@@ -68,7 +67,6 @@ struct acpi_pm {
 	enum plat_bus kind;
 	struct bus_region control, timer, kbc;
 	uint64_t base_ns;
-	bool pm1;
 	atomic_uint strange;
 };
 
@@ -85,13 +83,19 @@ static const struct acpi_pm *to_const(const struct device *dev)
 
 /* ---- reset and sleep ---------------------------------------------------- */
 
+/* PM1a control, for firmware that is made for a PC. */
+static bool has_pm1(const struct acpi_pm *pm)
+{
+	return pm->dev.env->platform->q35;
+}
+
 static uint64_t control_read(void *opaque, uint64_t offset_bytes,
 			     unsigned size_bytes)
 {
 	const struct acpi_pm *pm = opaque;
 
 	(void)size_bytes;
-	return pm->pm1 && offset_bytes == PM1_CONTROL ? PM1_SCI_EN : 0;
+	return has_pm1(pm) && offset_bytes == PM1_CONTROL ? PM1_SCI_EN : 0;
 }
 
 static void control_write(void *opaque, uint64_t offset_bytes,
@@ -101,7 +105,7 @@ static void control_write(void *opaque, uint64_t offset_bytes,
 	const struct device_env *env = pm->dev.env;
 	uint8_t v = (uint8_t)value;
 
-	if (pm->pm1 && offset_bytes == PM1_CONTROL && size_bytes == 2 &&
+	if (has_pm1(pm) && offset_bytes == PM1_CONTROL && size_bytes == 2 &&
 	    (value & (PM1_SLP_EN | PM1_SLP_TYP)) == PM1_SLP_EN)
 		env->request(env->machine, MACHINE_POWEROFF);
 	if (offset_bytes ||
@@ -238,7 +242,6 @@ static int pm_realize(struct device *dev, const struct device_place *place,
 	struct acpi_pm *pm = to_pm(dev);
 
 	pm->kind = place->bus;
-	pm->pm1 = dev->env->platform->q35;
 	pm->bus = place->bus == PLAT_PIO ? dev->env->pio : dev->env->mmio;
 	if (!pm->bus)
 		return diag_fail(d, ENODEV,
