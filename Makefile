@@ -61,6 +61,9 @@ HOT := devices/block devices/net devices/vhost/backend-ring devices/vhost/inflig
 	vmm/token-bucket vmm/vcpu arch/x86_64/ioapic devices/legacy/acpi-pm \
 	devices/pci/msix
 cold = $(if $(filter $(addsuffix /%,$(HOT)) $(addsuffix .o,$(HOT)),$1),$2,$(patsubst -O2,-Os,$2))
+# Nothing unwinds in C. With -g debuggers have the same in .debug_frame; the
+# sanitizers' builds, which print stacks, go without this flag.
+NO_UNWIND := -fno-asynchronous-unwind-tables
 LDFLAGS_ALL = -static -Wl,--gc-sections -Wl,-T,$(COLD) -pthread $(LDFLAGS)
 COLD := $(SRC)/vmm/cold.ld
 LDLIBS := -lfdt -lzstd -lz -luring
@@ -89,21 +92,21 @@ $(B)/%.o: %.c $(B)/include/config/auto.conf
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(call cold,$(patsubst $(B)/%,%,$@),$(CFLAGS_ALL)) \
-		-MMD -MP -c $(SRC)/$(patsubst $(SRC)/%,%,$<) -o $@
+		$(NO_UNWIND) -MMD -MP -c $(SRC)/$(patsubst $(SRC)/%,%,$<) -o $@
 
 $(B)/libspandrel.a: $(addprefix $(B)/,$(filter-out vmm/main.o,$(obj-y)))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 lib: $(B)/libspandrel.a
 
-$(B)/spandrel.debug: $(B)/vmm/main.o $(B)/libspandrel.a $(COLD)
+$(B)/spandrel.debug: $(B)/vmm/main.o $(B)/vmm/base/zstd-legacy.o $(B)/libspandrel.a $(COLD)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter-out $(COLD),$^) $(LDLIBS)
 $(B)/spandrel: $(B)/spandrel.debug
 	$(call say,STRIP,$@)
 	$(Q)$(STRIP) -o $@ $<
 
--include $(patsubst %.o,$(B)/%.d,$(obj-y))
+-include $(patsubst %.o,$(B)/%.d,$(obj-y) vmm/base/zstd-legacy.o)
 
 # ---- configuration targets ------------------------------------------------
 .PHONY: $(KCONFIG_GOALS)
