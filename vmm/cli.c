@@ -82,6 +82,8 @@ static const struct schema_key out_key = { .type = SCHEMA_PATH,
 					   .offset = AT(out) };
 static const struct schema_key socket_key = { .type = SCHEMA_PATH,
 					      .offset = AT(socket) };
+static const struct schema_key host_key = { .type = SCHEMA_FLAG,
+					    .offset = AT(host) };
 static const struct schema_key json_key = { .type = SCHEMA_FLAG,
 					    .offset = AT(json) };
 static const struct schema_key help_key = { .type = SCHEMA_FLAG,
@@ -108,6 +110,15 @@ static const struct schema_option arch_option = {
 	ONE(arch_key),
 	.verbs = 1u << CLI_TABLES,
 	.doc = "tables: architecture; this machine's unless given",
+};
+
+static const struct schema_option host_option = {
+	.name = "host",
+	.group = "Commands",
+	ONE(host_key),
+	.verbs = 1u << CLI_TABLES,
+	.doc = "tables: as this host's hypervisor makes them; else those of a "
+	       "host that can do everything",
 };
 
 static const struct schema_option json_option = {
@@ -158,8 +169,9 @@ static const struct schema_option completion_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&out_option,  &arch_option,    &json_option, &socket_option,
-	&help_option, &version_option, &man_option,  &completion_option,
+	&out_option,	 &arch_option,	 &host_option,
+	&json_option,	 &socket_option, &help_option,
+	&version_option, &man_option,	 &completion_option,
 };
 
 const struct schema cli_schema = {
@@ -399,7 +411,8 @@ static const char *early_arch(const struct cli *cli, char **argv,
 	return native;
 }
 
-static int check_machine(struct cli *cli, const char *arch, struct diag *d)
+static int check_machine(struct cli *cli, const char *arch, const char *native,
+			 struct diag *d)
 {
 	int ret;
 
@@ -412,6 +425,11 @@ static int check_machine(struct cli *cli, const char *arch, struct diag *d)
 		return diag_fail(d, EINVAL,
 				 "--out is missing: which directory shall the "
 				 "tables go to");
+	if (cli->host && strcmp(arch, native))
+		return diag_fail(d, EINVAL,
+				 "--host: this host's tables are those of %s, "
+				 "not of %s; leave out --arch or --host",
+				 native, arch);
 	if (cli->verb == CLI_DEVICE) {
 		ret = serve_check(&cli->config, cli->kind, cli->socket, d);
 		if (ret)
@@ -421,7 +439,7 @@ static int check_machine(struct cli *cli, const char *arch, struct diag *d)
 	return ret ? ret : vm_config_check(&cli->config, arch, d);
 }
 
-static int finish(struct parser *p, const char *arch)
+static int finish(struct parser *p, const char *arch, const char *native)
 {
 	struct cli *cli = p->cli;
 
@@ -430,7 +448,7 @@ static int finish(struct parser *p, const char *arch)
 		return 0;
 	if (!cli->arch && !(cli->arch = strdup(arch)))
 		return diag_fail(p->d, ENOMEM, "out of memory");
-	return check_machine(cli, arch, p->d);
+	return check_machine(cli, arch, native, p->d);
 }
 
 int cli_parse(struct cli *cli, const char *native, int argc, char **argv,
@@ -451,7 +469,7 @@ int cli_parse(struct cli *cli, const char *native, int argc, char **argv,
 		if (!ret && ended(&p))
 			return 0;
 	}
-	return ret ? ret : finish(&p, arch);
+	return ret ? ret : finish(&p, arch, native);
 }
 
 void cli_release(struct cli *cli)

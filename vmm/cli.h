@@ -76,6 +76,7 @@ extern const struct schema cli_schema;
  * @config: the machine
  * @arch: architecture of the tables, never NULL
  * @out: directory for the tables
+ * @host: tables for what the hypervisor of this host can do
  * @json: doctor prints JSON
  * @shell: --completion
  * @kind: of device; points into argv
@@ -88,7 +89,7 @@ struct cli {
 	struct vm_config config;
 	char *arch, *out, *shell, *socket;
 	const char *kind;
-	bool json;
+	bool json, host;
 	bool help, version, man; /* fields of the options of that name */
 	const char *topic;
 };

@@ -352,8 +352,7 @@ int machine_main(const struct vm_config *cfg, enum machine_end *end,
 	struct machine *m;
 	int err;
 
-	host = host_select(cfg->hypervisor ? cfg->hypervisor : "auto", &caps,
-			   d);
+	host = host_select(cfg->hypervisor, &caps, d);
 	if (!host)
 		return -ENODEV;
 	if (!strcmp(host->name, "fake"))

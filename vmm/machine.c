@@ -474,11 +474,15 @@ static const struct host_caps generous = {
 };
 
 int machine_tables(const struct arch *arch, const struct vm_config *cfg,
-		   struct arch_tables *out, struct diag *d)
+		   bool here, struct arch_tables *out, struct diag *d)
 {
+	struct host_caps caps = generous;
 	struct machine *m = NULL;
-	int err = machine_new(&m, cfg, arch, NULL, &generous, d);
+	int err;
 
+	if (here && !host_select(cfg->hypervisor, &caps, d))
+		return -ENODEV;
+	err = machine_new(&m, cfg, arch, NULL, &caps, d);
 	if (err)
 		return err;
 	/* Without a command line there are no seeds: the same every time. */

@@ -64,12 +64,13 @@ void machine_signal(struct machine *m);
 
 /**
  * machine_tables - the tables that a configuration gets, without running it
+ * @here: with the limits, features and caches that the hypervisor of this host
+ *	has, which must be of @arch; else with generous ones, so that the result
+ *	does not depend on this host
  * @out: receives them; release with arch_tables_release()
- *
- * Uses generous host limits, so the result does not depend on this machine.
  */
 int machine_tables(const struct arch *arch, const struct vm_config *cfg,
-		   struct arch_tables *out, struct diag *d);
+		   bool here, struct arch_tables *out, struct diag *d);
 
 /**
  * machine_main - run one machine as a program: choose the back end, watch

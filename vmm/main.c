@@ -150,7 +150,8 @@ static int serve(const struct cli *cli, struct diag *d)
 static int tables(const struct cli *cli, struct diag *d)
 {
 	struct arch_tables t = { .count = 0 };
-	int err = machine_tables(arch_find(cli->arch), &cli->config, &t, d);
+	int err = machine_tables(arch_find(cli->arch), &cli->config, cli->host,
+				 &t, d);
 
 	if (!err)
 		err = tables_write(&t, cli->out, stdout, d);

@@ -264,6 +264,9 @@ static const struct {
 	{ "tables|--out|d|--arch|mips", "--arch mips: must be x86_64 or "
 					"arm64" },
 	{ "tables|--out|d|--arch", "--arch needs a value" },
+	{ "tables|--out|d|--arch|arm64|--host",
+	  "--host: this host's tables are those of x86_64, not of arm64; leave "
+	  "out --arch or --host" },
 	{ "tables|--out|d|--arch|arm64|--cpus|nested=on",
 	  "--cpus nested=on: only on x86_64, this machine is arm64" },
 	{ "--completion|fish", "--completion fish: must be bash" },

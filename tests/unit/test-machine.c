@@ -1187,6 +1187,31 @@ END_TEST
 
 /* ---- tables ------------------------------------------------------------- */
 
+/* What a host makes of them, the servers' cases compare with the guest's. */
+START_TEST(test_tables_here)
+{
+	struct arch_tables tables = { .count = 0 };
+	char name[] = "fake", other[] = "none";
+	struct diag d = DIAG_INIT;
+	struct rig r;
+
+	rig_init(&r, false);
+	r.cfg.hypervisor = name;
+	ck_assert_int_eq(machine_tables(&arch_fake, &r.cfg, true, &tables, &d),
+			 0);
+	arch_tables_release(&tables);
+	r.cfg.hypervisor = other;
+	ck_assert_int_eq(machine_tables(&arch_fake, &r.cfg, false, &tables, &d),
+			 0);
+	arch_tables_release(&tables);
+	ck_assert_int_eq(machine_tables(&arch_fake, &r.cfg, true, &tables, &d),
+			 -ENODEV);
+	ck_assert_msg(strstr(d.text[0], "--hypervisor none") != NULL, "%s",
+		      d.text[0]);
+	rig_release(&r);
+}
+END_TEST
+
 START_TEST(test_tables)
 {
 	static const char *const lines[] = {
@@ -1206,7 +1231,8 @@ START_TEST(test_tables)
 
 	rig_init(&r, true);
 	r.cfg.cmdline = cmdline;
-	ck_assert_int_eq(machine_tables(&arch_fake, &r.cfg, &tables, &d), 0);
+	ck_assert_int_eq(machine_tables(&arch_fake, &r.cfg, false, &tables, &d),
+			 0);
 	ck_assert_int_eq(access(r.socket, F_OK), -1); /* nothing was made */
 	ck_assert_uint_eq(tables.count, 1);
 	ck_assert_str_eq(tables.table[0].name, "fake.txt");
@@ -1237,6 +1263,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_initramfs_too_big);
 	tcase_add_loop_test(t, test_bad_config, 0, ARRAY_SIZE(config_cases));
 	tcase_add_test(t, test_tables);
+	tcase_add_test(t, test_tables_here);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -47,7 +47,10 @@ static int try(const struct host_ops *ops, bool any, struct host_caps *caps,
 const struct host_ops *host_select(const char *name, struct host_caps *caps,
 				   struct diag *d)
 {
-	bool any = strcmp(name, "auto") != 0;
+	bool any;
+
+	name = name ? name : "auto";
+	any = strcmp(name, "auto") != 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
 		if (any ? strcmp(name, hosts[i]->name) != 0

@@ -223,7 +223,7 @@ extern const struct host_ops host_fake;
 
 /**
  * host_select - the back end for --hypervisor
- * @name: "auto", "kvm", "fake"
+ * @name: "auto" or NULL, "kvm", "fake"
  * @caps: receives what it can do
  *
  * Return: the table, or NULL and @d says what is missing and how to get it.
