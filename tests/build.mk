@@ -128,6 +128,12 @@ $(B)/bench/tables: $(B)/tests/bench/tables.o $(B)/libspandrel.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
 -include $(B)/tests/bench/tables.d
+# For tests/interop/iasl.
+$(B)/interop/samples: $(B)/tests/interop/samples.o $(B)/libspandrel.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+-include $(B)/tests/interop/samples.d
 bench-programs := $(B)/bench/elapsed $(B)/bench/requests $(B)/bench/tables $(if $(filter x86_64,$(ARCH)),$(B)/bench/minimal-kvm)
 .PHONY: bench bench-build
 bench-build: $(B)/spandrel $(bench-programs) payloads
@@ -152,7 +158,7 @@ ARM := $(if $(filter arm64,$(ARCH)),$(B),$(OB))
 
 .PHONY: check check-build guests-build
 guests-build: $(B)/spandrel payloads
-check-build: guests-build $(unit-programs) $(fuzz-programs)
+check-build: guests-build $(unit-programs) $(fuzz-programs) $(B)/interop/samples
 	$(Q)$(MAKE) --no-print-directory ARCH=$(OTHER_ARCH) guests-build
 	$(Q)O=$(O) $(SRC)/tests/images/prepare
 check:
@@ -167,6 +173,7 @@ check:
 		"$(SRC)/tests/guests/run --emulated x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
 		"$(SRC)/tests/guests/run arm64 $(ARM)/spandrel $(test-payloads:%=$(ARM)/guests/%)" \
 		"$(SRC)/tests/interop/run $(B)/spandrel" \
+		"$(SRC)/tests/interop/iasl $(B)/interop/samples" \
 		"$(SRC)/tests/e2e/cli $(B)/spandrel" \
 		"$(SRC)/tests/lint/run $(B)" \
 		$(unit-programs) \
