@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
+#include "vmm/boot-disk.h"
 #include "vmm/footprint.h"
 #include "vmm/fw-cfg.h"
 #include "vmm/machine-internal.h"
@@ -295,6 +296,7 @@ int machine_run(struct machine *m, enum machine_end *end, struct diag *d)
 		return err;
 	log_debug("%s: %u vCPUs, entry at 0x%llx", m->host->name,
 		  m->platform.cpu_enabled, (unsigned long long)m->boot.entry.v);
+	boot_disk_advise(m->cfg);
 	m->wake.ready = on_wake;
 	m->wake.opaque = m;
 	err = event_timer_init(&m->term_timer, m->loop, on_term_timeout, m);

@@ -8,8 +8,9 @@
  *
  * UEFI is padded with zeros to the size of a flash bank; those are not copied,
  * and so take no memory. It never gets anywhere without flash for its
- * variables, and U-Boot would read its environment from there at the speed of
- * exits: each is refused where the other belongs.
+ * variables, or (edk2 2026.08) without fw_cfg, and U-Boot would read its
+ * environment from there at the speed of exits: each is refused where the other
+ * belongs.
  *
  * Files are hostile: nothing in them is used but to refuse them early.
  *
@@ -30,7 +31,8 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/file.h"
 
-#define UBOOT_END   16 /* _end_ofs */
+#define UBOOT_END   16	 /* _end_ofs */
+#define FV_LENGTH   0x20 /* PI 1.8 vol. 3 sec. 3.2.1 */
 #define CHUNK_BYTES KIB(64)
 #define HEAD_BYTES  (FIRMWARE_ARM64_VOLUME + 64)
 
@@ -66,25 +68,46 @@ static const char *known(const struct firmware *f)
 	return "UEFI firmware for another machine (OVMF?)";
 }
 
-static int check_uefi(bool has_flash, struct diag *d)
+static int check_end(const struct firmware *f, uint64_t end, struct diag *d)
 {
-	if (has_flash)
+	if (end <= f->size_bytes)
 		return 0;
 	return diag_fail(d, EINVAL,
-			 "is UEFI (AAVMF), which keeps its variables in flash: "
-			 "give --firmware-vars FILE, which is made if it does "
-			 "not exist");
+			 "is cut off: has %" PRIu64 " of %" PRIu64 " bytes",
+			 f->size_bytes, end);
+}
+
+/* Its volume is filled up; a length that is nonsense is damage as well. */
+static uint64_t uefi_end(const struct firmware *f)
+{
+	uint64_t len = get_le64(f->head + FIRMWARE_ARM64_VOLUME + FV_LENGTH);
+
+	return MIN(len, UINT64_MAX - FIRMWARE_ARM64_VOLUME) +
+	       FIRMWARE_ARM64_VOLUME;
+}
+
+static int check_uefi(const struct firmware *f, const struct arch_payload *load,
+		      bool has_flash, struct diag *d)
+{
+	if (!has_flash)
+		return diag_fail(d, EINVAL,
+				 "is UEFI (AAVMF), which keeps its variables "
+				 "in flash: give --firmware-vars FILE, which "
+				 "is made if it does not exist");
+	if (!load->fw_cfg)
+		return diag_fail(d, EINVAL,
+				 "is UEFI (AAVMF), which learns of ACPI by "
+				 "fw_cfg and may hang without: leave out "
+				 "--fw-cfg-config disable");
+	return check_end(f, uefi_end(f), d);
 }
 
 static int check_uboot(const struct firmware *f, bool has_flash, struct diag *d)
 {
-	uint64_t end = get_le64(f->head + UBOOT_END);
+	int err = check_end(f, get_le64(f->head + UBOOT_END), d);
 
-	if (end > f->size_bytes)
-		return diag_fail(d, EINVAL,
-				 "is cut off: has %" PRIu64 " of %" PRIu64
-				 " bytes",
-				 f->size_bytes, end);
+	if (err)
+		return err;
 	if (has_flash)
 		return diag_fail(d, EINVAL,
 				 "is U-Boot, which keeps variables in a file "
@@ -92,11 +115,12 @@ static int check_uboot(const struct firmware *f, bool has_flash, struct diag *d)
 	return 0;
 }
 
-static int recognise(const struct firmware *f, bool has_flash, struct diag *d)
+static int recognise(const struct firmware *f, const struct arch_payload *load,
+		     bool has_flash, struct diag *d)
 {
 	if (firmware_is_arm64_code(f->head, f->head_bytes) &&
 	    firmware_volume_at(f->head, f->head_bytes, FIRMWARE_ARM64_VOLUME))
-		return check_uefi(has_flash, d);
+		return check_uefi(f, load, has_flash, d);
 	if (is_kernel(f))
 		return diag_fail(d, ENOEXEC,
 				 "is a Linux kernel: give it as --kernel");
@@ -209,7 +233,7 @@ int arm64_firmware_load(struct arch_boot *boot, struct guest_ram *ram,
 	if (err)
 		return err;
 	if ((err = read_head(&f, load->firmware_fd, d)) ||
-	    (err = recognise(&f, platform_find(p, PLAT_FLASH), d)) ||
+	    (err = recognise(&f, load, platform_find(p, PLAT_FLASH), d)) ||
 	    (err = load_file(&f, p, load, d)) || (err = write_dtb(ram, p, d)))
 		return diag_fail(d, -err, "--firmware %s", load->firmware_name);
 	*boot = (struct arch_boot){ .entry = GPA(p->rom.base),

@@ -13,6 +13,7 @@
 #include "arch/arm64/firmware.h"
 #include "arch/arm64/layout.h"
 #include "vmm/base/bytes.h"
+#include "vmm/fw-cfg.h"
 
 #include "tests/unit/suite.h"
 
@@ -22,6 +23,7 @@ static struct guest_ram ram, rom;
 static struct platform p;
 static struct arch_boot boot;
 static struct diag d;
+static struct fw_cfg *fw_cfg;
 static uint8_t file[FILE_BYTES];
 
 static void add(struct guest_ram *to, uint64_t base, uint64_t size_bytes)
@@ -67,6 +69,8 @@ static void teardown(void)
 	ram_release(&ram);
 	ram_release(&rom);
 	platform_release(&p);
+	fw_cfg_free(fw_cfg);
+	fw_cfg = NULL;
 	memset(&p, 0, sizeof(p));
 }
 
@@ -74,8 +78,11 @@ static int kernel_fd = -1;
 
 static int load_size(uint64_t size_bytes)
 {
+	static const struct fw_cfg_config config;
 	int fd = memfd_create("firmware", MFD_CLOEXEC), err;
 	struct arch_payload load = { .firmware_fd = fd,
+				     .fw_cfg = fw_cfg,
+				     .fw_cfg_config = &config,
 				     .kernel_fd = kernel_fd,
 				     .initramfs_fd = -1,
 				     .firmware_name = "FIRMWARE",
@@ -86,6 +93,8 @@ static int load_size(uint64_t size_bytes)
 
 	ck_assert_int_eq(write(fd, file, len), (ssize_t)len);
 	ck_assert_int_eq(ftruncate(fd, (off_t)size_bytes), 0);
+	if (fw_cfg)
+		fw_cfg_clear(fw_cfg);
 	err = arch_arm64.load(&boot, &ram, &p, &load, &d);
 	close(fd);
 	return err;
@@ -193,16 +202,57 @@ static void add_flash(void)
 	ck_assert_int_eq(platform_add(&p, &flash, &d), 0);
 }
 
+/* With all that it needs; @len: of its volume */
+static void make_uefi(uint64_t len)
+{
+	add_flash();
+	fw_cfg = fw_cfg_new();
+	memcpy(file + 0x1028, "_FVH", 4);
+	put_le64(file + 0x1020, len);
+}
+
 START_TEST(test_uefi_with_flash)
 {
 	uint8_t seen[FILE_BYTES];
 
-	add_flash();
-	memcpy(file + 0x1028, "_FVH", 4);
+	make_uefi(FILE_BYTES - 0x1000);
 	ck_assert_msg(!load_size(MIB(64)), "%s", d.text[0]);
 	ck_assert_uint_eq(boot.entry.v, 0);
 	ck_assert(ram_read(&rom, GPA(0), seen, sizeof(seen)));
 	ck_assert_mem_eq(seen, file, sizeof(file));
+}
+END_TEST
+
+/* What it holds must be there, and nothing more. */
+START_TEST(test_uefi_cuts)
+{
+	static const struct {
+		uint64_t len, size_bytes;
+		const char *says; /* NULL: accepted */
+	} cuts[] = {
+		{ 0x1000, FILE_BYTES, NULL },
+		{ 0x1000, FILE_BYTES - 1, "has 8191 of 8192 bytes" },
+		{ 0x1000, 0x1040, "has 4160 of 8192 bytes" },
+		{ 0x1001, FILE_BYTES, "has 8192 of 8193 bytes" },
+		{ MIB(64) - 0x1000, MIB(64), NULL },
+		{ UINT64_MAX, FILE_BYTES, "of 18446744073709551615 bytes" },
+		{ UINT64_MAX - 0xfff, FILE_BYTES, "is cut off: has 8192 of" },
+	};
+
+	make_uefi(cuts[_i].len);
+	if (cuts[_i].says)
+		expect_refusal(cuts[_i].size_bytes, EINVAL, cuts[_i].says);
+	else
+		ck_assert_int_eq(load_size(cuts[_i].size_bytes), 0);
+}
+END_TEST
+
+START_TEST(test_uefi_without_fw_cfg)
+{
+	make_uefi(0x1000);
+	fw_cfg_free(fw_cfg);
+	fw_cfg = NULL;
+	expect_refusal(FILE_BYTES, EINVAL, "leave out --fw-cfg-config disable");
 }
 END_TEST
 
@@ -283,6 +333,8 @@ int main(void)
 	tcase_add_loop_test(tc, test_wrong, 0, ARRAY_SIZE(wrong));
 	tcase_add_test(tc, test_volumes);
 	tcase_add_test(tc, test_uefi_with_flash);
+	tcase_add_loop_test(tc, test_uefi_cuts, 0, 7);
+	tcase_add_test(tc, test_uefi_without_fw_cfg);
 	tcase_add_test(tc, test_uboot_with_flash);
 	tcase_add_test(tc, test_no_rom);
 	suite_add_tcase(s, tc);
