@@ -5,8 +5,8 @@
  * The first byte chooses a device, the second whether its state comes from the
  * input first. Then one record of 4 to 12 bytes per step: register accesses of
  * any width and place, input on the serial line, reset, the power button, and
- * a save and load, which must give back the same state. Input for fw_cfg goes
- * to the RAM that it reads commands from.
+ * a save and load, which must give back the same state. Flash and fw_cfg have
+ * targets of their own.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,28 +14,23 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 #include "vmm/chardev-impl.h"
-#include "vmm/fw-cfg.h"
 
 #include "devices/legacy/legacy.h"
 #include "devices/tpm/tpm.h"
 
 #define BASE  0x1000
 #define STEPS 2000
-#define RAM   KIB(64)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static const struct device_class *const classes[] = {
 	&serial_16550_class, &serial_pl011_class,   &rtc_cmos_class,
 	&rtc_pl031_class,    &gpio_pl061_class,	    &acpi_pm_class,
-	&tpm_crb_class,	     &watchdog_sp805_class, &flash_cfi_class,
-	&fw_cfg_class,
+	&tpm_crb_class,	     &watchdog_sp805_class,
 };
 
 struct bench {
 	struct bus *bus;
-	enum plat_bus kind;
-	struct guest_ram ram;
 	struct device_env env;
 	struct platform platform;
 	struct vm_config config;
@@ -58,7 +53,7 @@ static void request(void *machine, enum machine_request what)
 
 static struct device *make(struct bench *b, const struct device_class *cls)
 {
-	struct device_place place = { .bus = b->kind,
+	struct device_place place = { .bus = PLAT_MMIO,
 				      .base = BASE,
 				      .wire = { &b->sink, 9 } };
 	struct device *dev = calloc(1, cls->size_bytes);
@@ -77,35 +72,11 @@ static void drop(struct device *dev)
 	free(dev);
 }
 
-static void written(void *opaque, uint32_t at, const uint8_t *now, uint32_t len)
-{
-	(void)opaque;
-	(void)now;
-	CHECK(range_within(at, len, 0, 8));
-}
-
-/* Items and RAM for fw_cfg. */
-static void open_fw_cfg(struct bench *b)
-{
-	struct fw_cfg_content c = { .data = "12345678", .size_bytes = 8 };
-
-	b->env.fw_cfg = fw_cfg_new();
-	CHECK(b->env.fw_cfg);
-	CHECK(!fw_cfg_add(b->env.fw_cfg, "opt/read", &c, NULL));
-	c.written = written;
-	CHECK(!fw_cfg_add(b->env.fw_cfg, "opt/write", &c, NULL));
-	CHECK(!ram_add(&b->ram, GPA(0), RAM, &(struct ram_options){ 0 }, NULL));
-	b->env.ram = &b->ram;
-}
-
-static void open_bench(struct bench *b, const struct device_class *cls)
+static void open_bench(struct bench *b)
 {
 	struct char_config cfg = { .mode = CHAR_NULL };
 
 	memset(b, 0, sizeof(*b));
-	ram_init(&b->ram);
-	if (cls == &fw_cfg_class)
-		open_fw_cfg(b);
 	b->bus = bus_new("MMIO", 0);
 	b->sink.set = set_wire;
 	b->platform.ram[0].size_bytes = GIB(1);
@@ -126,8 +97,6 @@ static void close_bench(struct bench *b)
 	chardev_free(b->env.serial);
 	event_loop_free(b->env.loop);
 	bus_free(b->bus);
-	fw_cfg_free(b->env.fw_cfg);
-	ram_release(&b->ram);
 }
 
 /* Input as the back end gives it: never more than there is room for. */
@@ -173,8 +142,6 @@ static void access_register(struct bench *b, uint8_t op, uint16_t offset,
 	unsigned size = 1u << (op & 3);
 	uint64_t at = BASE + offset % (op & 8 ? 0x50 : 0x1008);
 
-	if (b->dev->cls == &flash_cfi_class && !(op & 8))
-		at = BASE + ((uint64_t)offset << 10); /* all 64 MiB */
 	if (op & 4) {
 		bus_write(b->bus, at, size, value);
 		return;
@@ -192,11 +159,7 @@ static size_t step(struct bench *b, const uint8_t *p, size_t len)
 	memcpy(record, p, MIN(len, sizeof(record)));
 	switch (record[0] >> 4) {
 	case 0:
-		if (b->env.fw_cfg)
-			ram_write(&b->ram, GPA(record[1] % 64), record + 2, 10);
-		else
-			type(&b->env.serial->user, record + 1,
-			     1 + record[0] % 11);
+		type(&b->env.serial->user, record + 1, 1 + record[0] % 11);
 		return sizeof(record);
 	case 1:
 		cls->reset(b->dev);
@@ -223,8 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (len < 2)
 		return 0;
-	open_bench(&b, classes[data[0] % ARRAY_SIZE(classes)]);
-	b.kind = b.env.fw_cfg && data[1] & 2 ? PLAT_PIO : PLAT_MMIO;
+	open_bench(&b);
 	b.dev = make(&b, classes[data[0] % ARRAY_SIZE(classes)]);
 	stream_in_init(&in, data + 2, len - 2);
 	if (data[1] & 1 && b.dev->cls->load(b.dev, &in, NULL))
