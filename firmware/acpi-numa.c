@@ -162,6 +162,12 @@ static uint32_t link_value(const struct plat_link *link, enum hmat_data what)
 	return what == HMAT_LATENCY ? link->latency_ns : link->bandwidth_mb;
 }
 
+/* Rounded up; the sum of both may be more than 32 bits have. */
+static uint32_t divide_up(uint32_t value, uint32_t by)
+{
+	return value / by + (value % by != 0);
+}
+
 /* The unit in which all values fit: 1, unless there are larger ones; 0: there
  * are none */
 static uint32_t unit_of(const struct platform *p, enum hmat_data what)
@@ -172,13 +178,13 @@ static uint32_t unit_of(const struct platform *p, enum hmat_data what)
 		for (uint32_t j = 0; j < n; j++)
 			most = MAX(most,
 				   link_value(&p->numa->link[i][j], what));
-	return (most + HMAT_VALUE_MAX - 1) / HMAT_VALUE_MAX;
+	return divide_up(most, HMAT_VALUE_MAX);
 }
 
 /* Rounded up, as 0 would say that it is not known. */
 static void put_value(struct acpi_buf *b, uint32_t value, uint32_t unit)
 {
-	acpi_put16(b, (uint16_t)((value + unit - 1) / unit));
+	acpi_put16(b, (uint16_t)divide_up(value, unit));
 }
 
 static void put_nodes(struct acpi_buf *b, const struct members *m)

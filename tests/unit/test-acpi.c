@@ -684,6 +684,23 @@ START_TEST(test_numa)
 }
 END_TEST
 
+/* The largest that can be given; what is small beside it is not 0. */
+START_TEST(test_slowest_link)
+{
+	static const uint32_t most[] = { 1, 65534, 65535, 65536, UINT32_MAX };
+	struct machine m = { .t.count = 0 };
+	struct diag d = DIAG_INIT;
+
+	sample_make(&m.p, sample_named("x86-numa"));
+	m.p.numa->link[0][0] = (struct plat_link){ 10, 1, 1 };
+	m.p.numa->link[0][1] = (struct plat_link){ 20, most[_i], most[_i] };
+	ck_assert_int_eq(x86_tables(&m.t, &m.p, "", GPA(0), 0, &d), 0);
+	check_hmat(&m.p, table_by_sig(&m.t, "HMAT")->data,
+		   table_by_sig(&m.t, "HMAT")->size_bytes);
+	machine_free(&m);
+}
+END_TEST
+
 /* ---- the DSDT's devices ---- */
 
 /** struct found - a device of the DSDT: _HID text, first range, first GSI */
@@ -1045,6 +1062,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_dbg2, 0, n);
 	tcase_add_loop_test(t, test_wdat, 0, n);
 	tcase_add_loop_test(t, test_numa, 0, n);
+	tcase_add_loop_test(t, test_slowest_link, 0, 5);
 	tcase_add_loop_test(t, test_dsdt_devices, 0, n);
 	tcase_add_loop_test(t, test_same_devices_as_fdt, 0, sample_count(true));
 	tcase_add_loop_test(t, test_ids, 0, ARRAY_SIZE(ids));
