@@ -201,7 +201,7 @@ static int add_reserved_end(struct fw_cfg *fc, const struct platform *p,
 {
 	uint8_t end[8];
 
-	put_le64(end, p->pci.mmio64.base);
+	put_le64(end, p->pci.segment[0].mmio64.base);
 	return add_bytes(fc, FW_CFG_RESERVED_END, end, sizeof(end), d);
 }
 

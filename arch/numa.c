@@ -40,8 +40,6 @@ static void fill_links(struct plat_numa *numa, const struct vm_config *cfg)
 				.latency_ns = given(&n->latencies, j),
 				.bandwidth_mb = given(&n->bandwidths, j),
 			};
-		if (n->pci_segments.count)
-			numa->pci_node = i;
 	}
 }
 
@@ -50,6 +48,8 @@ static void fill_members(struct platform *p, const struct vm_config *cfg,
 {
 	for (unsigned i = 0; i < n->cpus.count; i++)
 		p->cpu[n->cpus.v[i]].node = n->guest_numa_id;
+	for (unsigned i = 0; i < n->pci_segments.count; i++)
+		p->pci.segment[n->pci_segments.v[i]].node = n->guest_numa_id;
 	for (unsigned i = 0; i < n->memory_zones.count; i++) {
 		unsigned zone = vm_config_zone(cfg, n->memory_zones.v[i]);
 

@@ -19,6 +19,7 @@ int device_new(struct device **out, const struct device_class *cls,
 	dev->cls = cls;
 	dev->env = env;
 	dev->item = item;
+	dev->segment = place ? place->segment : 0;
 	snprintf(dev->id, sizeof(dev->id), "%s", id);
 	err = cls->realize(dev, place, d);
 	if (err) {

@@ -50,7 +50,7 @@ struct virtio_transport;
 /**
  * struct device_env - the machine as a device sees it; outlives the device
  * @pio: NULL where the architecture has no ports
- * @pci: NULL where there is no PCI host bridge
+ * @pci: host bridges by segment; NULL where there is none
  * @platform: RAM, windows; const once devices are described
  * @virtio_mmio_used: slots of the virtio-mmio window already taken
  * @serial, @console, @debug_console: character back ends; NULL when off
@@ -69,7 +69,7 @@ struct device_env {
 	struct irqchip *irqchip;
 	struct doorbells *doorbells;
 	struct event_loop *loop;
-	struct pci_root *pci;
+	struct pci_root *pci[PLAT_SEGMENTS_MAX];
 	unsigned *virtio_mmio_used;
 	const struct platform *platform;
 	const struct vm_config *config;
@@ -84,13 +84,16 @@ struct device_env {
 };
 
 /**
- * struct device_place - where a device with fixed registers goes
- * @base: address on @bus; @wire: its interrupt (sink NULL: none)
+ * struct device_place - where a device goes
+ * @base: address of fixed registers on @bus; @wire: their interrupt (sink NULL:
+ *	none)
+ * @segment: of PCI
  */
 struct device_place {
 	enum plat_bus bus;
 	uint64_t base;
 	struct irq_wire wire;
+	unsigned segment;
 };
 
 struct device;
@@ -125,11 +128,13 @@ struct device_class {
  * @id: as in vm.info: "__rng", "_disk0"
  * @item: its part of the configuration (struct disk_config, …), which outlives
  *	it; NULL for devices that have none of their own
+ * @segment: of PCI, if it is there
  */
 struct device {
 	const struct device_class *cls;
 	const struct device_env *env;
 	const void *item;
+	unsigned segment;
 	char id[CONFIG_ID_MAX + 1];
 };
 
@@ -137,7 +142,7 @@ struct device {
  * device_new - allocate and realize
  * @out: receives the device; untouched on failure
  * @item: see struct device
- * @place: NULL for devices that find their own place (PCI, virtio)
+ * @place: NULL for devices that find their own place, in segment 0
  *
  * Return: 0 or -errno with @d.
  */

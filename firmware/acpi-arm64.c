@@ -119,8 +119,6 @@ enum {
 };
 enum { IORT_COHERENT = 1, IORT_CPM_DACS = 3 };
 
-#define PCI_IDS_LESS_1 0xffff /* bus, device, function; less 1 as specified */
-
 static void put_iort_node(struct acpi_buf *b, uint8_t type, uint16_t bytes,
 			  uint8_t revision, uint32_t id, uint32_t mappings)
 {
@@ -132,33 +130,34 @@ static void put_iort_node(struct acpi_buf *b, uint8_t type, uint16_t bytes,
 	acpi_put32(b, mappings ? bytes - IORT_MAPPING_BYTES * mappings : 0);
 }
 
-static void put_root_complex(struct acpi_buf *b)
+static void put_root_complex(struct acpi_buf *b, const struct platform *p,
+			     unsigned segment)
 {
 	put_iort_node(b, IORT_ROOT_COMPLEX, IORT_RC_BYTES + IORT_MAPPING_BYTES,
-		      1, 1, 1);
+		      1, segment + 1, 1);
 	acpi_put32(b, IORT_COHERENT);
 	acpi_put8(b, 0); /* allocation hints */
 	acpi_put16(b, 0);
 	acpi_put8(b, IORT_CPM_DACS);
 	acpi_put32(b, 0); /* no ATS */
-	acpi_put32(b, 0); /* segment */
+	acpi_put32(b, segment);
 	acpi_put8(b, 64); /* address bits */
 	acpi_zero(b, 3);
-	acpi_put32(b, 0); /* mapping: from id 0 on */
-	acpi_put32(b, PCI_IDS_LESS_1);
-	acpi_put32(b, 0);
+	acpi_put32(b, 0); /* mapping: from id 0 on; how many, less 1 */
+	acpi_put32(b, platform_msi_ids(p) - 1);
+	acpi_put32(b, segment * PLAT_SEGMENT_IDS);
 	acpi_put32(b, IORT_FIRST_NODE);
 	acpi_put32(b, 0);
 }
 
 void acpi_put_iort(struct acpi_buf *b, const struct platform *p)
 {
-	(void)p;
-	acpi_put32(b, 2); /* nodes */
+	acpi_put32(b, 1 + p->pci.segment_count); /* nodes */
 	acpi_put32(b, IORT_FIRST_NODE);
 	acpi_put32(b, 0);
 	put_iort_node(b, IORT_ITS_GROUP, IORT_ITS_BYTES, 0, 0, 0);
 	acpi_put32(b, 1); /* ITS with the MADT's id 0 */
 	acpi_put32(b, 0);
-	put_root_complex(b);
+	for (unsigned i = 0; i < p->pci.segment_count; i++)
+		put_root_complex(b, p, i);
 }

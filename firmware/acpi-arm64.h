@@ -30,8 +30,8 @@ void acpi_put_gic(struct acpi_buf *b, const struct platform *p);
 /** acpi_put_gtdt - the generic timer's interrupts: the architecture's PPIs */
 void acpi_put_gtdt(struct acpi_buf *b, const struct platform *p);
 
-/** acpi_put_iort - PCI device ids go to the ITS, which must be there, as they
- * are */
+/** acpi_put_iort - PCI device ids of each segment go to the ITS, which must be
+ * there, behind those of the segment before it */
 void acpi_put_iort(struct acpi_buf *b, const struct platform *p);
 
 #endif

@@ -349,11 +349,17 @@ static int add_mcfg(struct builder *bl, gpa_t *where, struct diag *d)
 
 	acpi_table_begin(&b, "MCFG", 1);
 	acpi_put64(&b, 0);
-	acpi_put64(&b, pci->ecam.base);
-	acpi_put16(&b, 0); /* segment */
-	acpi_put8(&b, 0);  /* first bus */
-	acpi_put8(&b, (uint8_t)(pci->bus_count - 1));
-	acpi_put32(&b, 0);
+	for (unsigned i = 0; i < pci->segment_count; i++) {
+		const struct plat_segment *s = &pci->segment[i];
+
+		if (!s->ecam.size_bytes)
+			continue;
+		acpi_put64(&b, s->ecam.base);
+		acpi_put16(&b, (uint16_t)i);
+		acpi_put8(&b, 0); /* first bus */
+		acpi_put8(&b, (uint8_t)(s->bus_count - 1));
+		acpi_put32(&b, 0);
+	}
 	acpi_table_end(&b);
 	return add(bl, &b, where, d);
 }
@@ -651,9 +657,9 @@ static bool always(const struct platform *p)
 	return true;
 }
 
-static bool has_pci(const struct platform *p)
+static bool has_ecam(const struct platform *p)
 {
-	return p->pci.present && p->pci.ecam.size_bytes;
+	return platform_has_ecam(p);
 }
 
 static bool has_console(const struct platform *p)
@@ -678,7 +684,7 @@ static bool has_pptt(const struct platform *p)
 
 static bool has_its(const struct platform *p)
 {
-	return has_gic(p) && p->intc.its.size_bytes && p->pci.present;
+	return has_gic(p) && p->intc.its.size_bytes && p->pci.segment_count;
 }
 
 static bool has_numa(const struct platform *p)
@@ -696,7 +702,7 @@ static const struct {
 	bool (*wanted)(const struct platform *p);
 	int (*add)(struct builder *bl, gpa_t *where, struct diag *d);
 } tables[] = {
-	{ always, add_madt },	    { has_pci, add_mcfg },
+	{ always, add_madt },	    { has_ecam, add_mcfg },
 	{ has_console, add_spcr },  { has_console, add_dbg2 },
 	{ has_watchdog, add_wdat }, { has_numa, add_srat },
 	{ has_numa, add_slit },	    { has_hmat, add_hmat },

@@ -4,12 +4,12 @@
  *
  * Data is written by aml.c; methods are compiled from firmware/asl.
  *
- * Names: C000 to DFFF processors, PCI0, MBRD (motherboard resources), GED_,
- * PWRB, VGED and VGEN (generation ID), CGED and VCLK (VMClock), DVnn device nn
- * of the platform description.
+ * Names: C000 to DFFF processors, PCI0 and PC01 to PCFF host bridges by
+ * segment, MBRD (motherboard resources), GED_, PWRB, VGED and VGEN (generation
+ * ID), CGED and VCLK (VMClock), DVnn device nn of the platform description.
  *
- * Not implemented: hot-plug, PCI segments beyond 0, I/O windows of PCI that
- * are translated from memory (arm64).
+ * Not implemented: hot-plug, I/O windows of PCI that are translated from memory
+ * (arm64).
  */
 #include "firmware/dsdt.h"
 
@@ -70,19 +70,27 @@ static void put_window(struct acpi_buf *b, enum aml_space space,
 	aml_crs_window(b, space, first, r->base + r->size_bytes - 1);
 }
 
-static void put_pci_crs(struct acpi_buf *b, const struct plat_pci *pci)
+static void put_ports(struct acpi_buf *b, const struct plat_pci *pci)
 {
-	struct aml_crs crs = aml_crs_open(b);
-
-	aml_crs_window(b, AML_BUS, 0, pci->bus_count - 1);
 	if (pci->cf8)
 		aml_crs_io(b, PCI_CONFIG_PORT, PCI_CONFIG_PORTS);
 	if (pci->pio.bus == PLAT_PIO)
 		put_window(b, AML_IO, &pci->pio);
 	if (pci->pio_chipset.size_bytes)
 		put_window(b, AML_IO, &pci->pio_chipset);
-	put_window(b, AML_MEMORY, &pci->mmio32);
-	put_window(b, AML_MEMORY, &pci->mmio64);
+}
+
+static void put_pci_crs(struct acpi_buf *b, const struct plat_pci *pci,
+			unsigned segment)
+{
+	const struct plat_segment *s = &pci->segment[segment];
+	struct aml_crs crs = aml_crs_open(b);
+
+	aml_crs_window(b, AML_BUS, 0, s->bus_count - 1);
+	if (!segment)
+		put_ports(b, pci);
+	put_window(b, AML_MEMORY, &s->mmio32);
+	put_window(b, AML_MEMORY, &s->mmio64);
 	aml_crs_close(b, crs);
 }
 
@@ -126,25 +134,41 @@ static void put_ecam(struct acpi_buf *b, const struct plat_pci *pci)
 	aml_name_id(b, "_HID", "PNP0C02");
 	aml_name_integer(b, "_UID", 0);
 	crs = aml_crs_open(b);
-	aml_crs_memory(b, pci->ecam.base, pci->ecam.size_bytes);
+	for (unsigned i = 0; i < pci->segment_count; i++) {
+		const struct plat_range *ecam = &pci->segment[i].ecam;
+
+		if (ecam->size_bytes)
+			aml_crs_memory(b, ecam->base, ecam->size_bytes);
+	}
 	aml_crs_close(b, crs);
+	aml_close(b, dev);
+}
+
+static void put_segment(struct acpi_buf *b, const struct platform *p,
+			unsigned segment)
+{
+	struct aml_mark dev;
+	char name[5];
+
+	snprintf(name, sizeof(name), segment ? "PC%02X" : "PCI0",
+		 segment & 0xff);
+	dev = aml_device(b, name);
+	aml_name_integer(b, "_SEG", segment);
+	aml_name_integer(b, "_UID", segment);
+	aml_paste(b, pci_aml_code, sizeof(pci_aml_code), "PCI0");
+	put_pci_crs(b, &p->pci, segment);
+	if (!segment)
+		put_prt(b, p);
+	if (p->numa)
+		aml_name_integer(b, "_PXM", p->pci.segment[segment].node);
 	aml_close(b, dev);
 }
 
 static void put_pci(struct acpi_buf *b, const struct platform *p)
 {
-	struct aml_mark dev;
-
-	if (!p->pci.present)
-		return;
-	dev = aml_device(b, "PCI0");
-	aml_paste(b, pci_aml_code, sizeof(pci_aml_code), "PCI0");
-	put_pci_crs(b, &p->pci);
-	put_prt(b, p);
-	if (p->numa)
-		aml_name_integer(b, "_PXM", p->numa->pci_node);
-	aml_close(b, dev);
-	if (p->pci.ecam.size_bytes)
+	for (unsigned i = 0; i < p->pci.segment_count; i++)
+		put_segment(b, p, i);
+	if (platform_has_ecam(p))
 		put_ecam(b, &p->pci);
 }
 
@@ -308,9 +332,13 @@ static int check(const struct platform *p, struct diag *d)
 	if (p->cpu_count > DSDT_CPUS_MAX)
 		return diag_fail(d, E2BIG, "ACPI: %u CPUs: at most %d",
 				 p->cpu_count, DSDT_CPUS_MAX);
-	if (p->pci.present && (!p->pci.bus_count || p->pci.bus_count > 256))
-		return diag_fail(d, EINVAL, "ACPI: %u PCI buses: 1 to 256",
-				 p->pci.bus_count);
+	for (unsigned i = 0; i < p->pci.segment_count; i++) {
+		uint32_t n = p->pci.segment[i].bus_count;
+
+		if (!n || n > 256)
+			return diag_fail(d, EINVAL,
+					 "ACPI: %u PCI buses: 1 to 256", n);
+	}
 	for (unsigned i = 0; i < p->dev_count; i++) {
 		const struct plat_dev *dev = &p->dev[i];
 

@@ -2,8 +2,8 @@
 /*
  * DOC: the DSDT of a machine, from its platform description
  *
- * Below \_SB: the processors, the PCI host bridge, a PNP0C02 device that
- * reserves its ECAM, the generic event device with the power button, and
+ * Below \_SB: the processors, the PCI host bridges, a PNP0C02 device that
+ * reserves their ECAM, the generic event device with the power button, and
  * every device that has a _HID. Knows no device and no architecture: an
  * interrupt's GSI is its pin (IOAPIC) or 32 more (GIC).
  *

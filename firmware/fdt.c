@@ -6,8 +6,8 @@
  * can be referred to before it is there. Interrupt specifiers follow the
  * GIC binding: SPIs are numbered from 0, PPIs from 0 (INTID less 16).
  *
- * Not implemented: reserved memory, PCI beyond
- * segment 0, CPU hot-plug (a device tree cannot express it).
+ * Not implemented: reserved memory, CPU hot-plug (a device tree cannot express
+ * it).
  */
 #include "firmware/fdt.h"
 
@@ -46,7 +46,6 @@ enum { PPI_HYP_TIMER = 10, PPI_VIRT_TIMER, PPI_SECURE_TIMER = 13, PPI_TIMER };
 #define POWER_KEY_LINE	 3
 #define KEY_POWER	 116
 #define BYTES_PER_BUS	 MIB(1)
-#define FUNCS_PER_BUS	 256
 #define MPIDR_AFF	 UINT64_C(0xff00ffffff)
 #define MPIDR_AFF3_SHIFT 32
 
@@ -422,13 +421,16 @@ static void window_add(struct fdtw_list *l, uint32_t space, uint64_t pci,
 	reg_add(l, r);
 }
 
-static void put_pci_windows(struct fdtw *w, const struct plat_pci *pci)
+static void put_pci_windows(struct fdtw *w, const struct plat_pci *pci,
+			    unsigned segment)
 {
+	const struct plat_segment *s = &pci->segment[segment];
 	struct fdtw_list l = { .count = 0 };
 
-	window_add(&l, PCI_SPACE_IO, 0, &pci->pio);
-	window_add(&l, PCI_SPACE_MEM32, pci->mmio32.base, &pci->mmio32);
-	window_add(&l, PCI_SPACE_MEM64, pci->mmio64.base, &pci->mmio64);
+	if (!segment)
+		window_add(&l, PCI_SPACE_IO, 0, &pci->pio);
+	window_add(&l, PCI_SPACE_MEM32, s->mmio32.base, &s->mmio32);
+	window_add(&l, PCI_SPACE_MEM64, s->mmio64.base, &s->mmio64);
 	fdtw_cells(w, "ranges", &l);
 }
 
@@ -457,31 +459,30 @@ static void put_intx(struct fdtw *w, const struct plat_pci *pci)
 	fdtw_cells(w, "interrupt-map", &l);
 }
 
-static void put_pci(struct fdtw *w, const struct platform *p)
+static void put_pci(struct fdtw *w, const struct platform *p, unsigned segment)
 {
-	const struct plat_pci *pci = &p->pci;
-	const struct fdtw_list bus = { { 0, pci->bus_count - 1 }, 2, false };
-	const struct fdtw_list msi = {
-		{ 0, PH_ITS, 0, pci->bus_count * FUNCS_PER_BUS }, 4, false
-	};
+	const struct plat_segment *s = &p->pci.segment[segment];
+	const struct fdtw_list bus = { { 0, s->bus_count - 1 }, 2, false };
+	const struct fdtw_list msi = { { 0, PH_ITS, segment * PLAT_SEGMENT_IDS,
+					 platform_msi_ids(p) },
+				       4,
+				       false };
 
-	if (!pci->present)
-		return;
-	fdtw_begin(w, "pcie@%" PRIx64, pci->ecam.base);
+	fdtw_begin(w, "pcie@%" PRIx64, s->ecam.base);
 	fdtw_text(w, "compatible", "pci-host-ecam-generic");
 	fdtw_text(w, "device_type", "pci");
-	put_reg(w, &pci->ecam, 1);
+	put_reg(w, &s->ecam, 1);
 	fdtw_u32(w, "#address-cells", 3);
 	fdtw_u32(w, "#size-cells", 2);
 	fdtw_cells(w, "bus-range", &bus);
-	fdtw_u32(w, "linux,pci-domain", 0);
-	if (p->numa)
-		put_node_id(w, p, p->numa->pci_node);
+	fdtw_u32(w, "linux,pci-domain", segment);
+	put_node_id(w, p, s->node);
 	fdtw_flag(w, "dma-coherent");
-	put_pci_windows(w, pci);
+	put_pci_windows(w, &p->pci, segment);
 	if (p->intc.its.size_bytes)
 		fdtw_cells(w, "msi-map", &msi);
-	put_intx(w, pci);
+	if (!segment)
+		put_intx(w, &p->pci);
 	fdtw_end(w);
 }
 
@@ -680,7 +681,8 @@ static void put_root(struct fdtw *w, const struct platform *p,
 	put_gic(w, &p->intc);
 	put_timer(w, p);
 	put_pmu(w, p);
-	put_pci(w, p);
+	for (unsigned i = 0; i < p->pci.segment_count; i++)
+		put_pci(w, p, i);
 	put_devices(w, p);
 }
 
@@ -743,13 +745,17 @@ static int check(const struct platform *p, struct diag *d)
 				 "device tree: %s has no GIC: only arm64 "
 				 "machines get a device tree",
 				 p->arch);
-	if (p->pci.present &&
-	    (!p->pci.bus_count ||
-	     p->pci.bus_count * BYTES_PER_BUS > p->pci.ecam.size_bytes))
+	for (unsigned i = 0; i < p->pci.segment_count; i++) {
+		const struct plat_segment *s = &p->pci.segment[i];
+
+		if (s->bus_count &&
+		    s->bus_count * BYTES_PER_BUS <= s->ecam.size_bytes)
+			continue;
 		return diag_fail(d, EINVAL,
 				 "device tree: %u PCI buses do not fit into "
 				 "%" PRIu64 " bytes of ECAM",
-				 p->pci.bus_count, p->pci.ecam.size_bytes);
+				 s->bus_count, s->ecam.size_bytes);
+	}
 	for (unsigned i = 0; !err && i < p->dev_count; i++)
 		if (in_tree(&p->dev[i]))
 			err = check_dev(&p->dev[i], d);
@@ -765,7 +771,8 @@ static size_t guess(const struct platform *p, const struct fdt_boot *boot)
 	size_t room = 4096 +
 		      (256 + (size_t)192 * platform_cache_levels(p)) *
 			      (size_t)p->cpu_enabled +
-		      512 * (size_t)p->dev_count + 128 * (size_t)p->part_count +
+		      512 * (size_t)(p->dev_count + p->pci.segment_count) +
+		      128 * (size_t)p->part_count +
 		      DISTANCE_BYTES * nodes * nodes;
 
 	return text < FDT_LIMIT_BYTES - room ? room + text : FDT_LIMIT_BYTES;

@@ -143,6 +143,9 @@ struct zone_config {
 	struct u32_list host_nodes;
 };
 
+/** CONFIG_SEGMENTS_MAX - most PCI segments, as in Cloud Hypervisor */
+#define CONFIG_SEGMENTS_MAX 96
+
 /** CONFIG_NODES_MAX - most NUMA nodes; our choice */
 #define CONFIG_NODES_MAX 64
 

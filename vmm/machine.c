@@ -4,7 +4,7 @@
  *
  * Devices are created in a fixed order, so that PCI slots and virtio-mmio
  * slots, and with them every name inside the guest, depend on the
- * configuration only: fixed devices of the architecture, PCI host bridge,
+ * configuration only: fixed devices of the architecture, PCI host bridges,
  * then what the options ask for in the order of the table below.
  */
 #include <errno.h>
@@ -212,16 +212,29 @@ static int add_fixed_devices(struct machine *m, struct diag *d)
 	return err;
 }
 
+static int add_segments(struct machine *m, struct diag *d)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < m->platform.pci.segment_count && !err; i++) {
+		const struct device_place place = { .segment = i };
+		char id[16];
+
+		snprintf(id, sizeof(id), i ? "__pci%u" : "__pci", i);
+		err = add_device(m, "pci-host", id, NULL, &place, d);
+		if (!err)
+			m->env.pci[i] =
+				pci_host_root(m->device[m->device_count - 1]);
+	}
+	return err;
+}
+
 static int add_devices(struct machine *m, struct diag *d)
 {
 	int err = add_fixed_devices(m, d);
 
-	if (!err && m->platform.pci.present) {
-		err = add_device(m, "pci-host", NULL, NULL, NULL, d);
-		if (!err)
-			m->env.pci =
-				pci_host_root(m->device[m->device_count - 1]);
-	}
+	if (!err)
+		err = add_segments(m, d);
 	for (size_t i = 0; i < ARRAY_SIZE(device_rules) && !err; i++)
 		err = add_by_rule(m, &device_rules[i], d);
 	for (unsigned i = 0; i < m->device_count && !err; i++)

@@ -18,14 +18,15 @@
 #include "vmm/caches.h"
 #include "vmm/config.h"
 
-#define PLAT_RAM_MAX	 4
-#define PLAT_PARTS_MAX	 (CONFIG_ZONES_MAX + PLAT_RAM_MAX)
-#define PLAT_NODES_MAX	 CONFIG_NODES_MAX
-#define PLAT_PMEM_MAX	 16
-#define PLAT_DEVICES_MAX 64
-#define PLAT_RANGES_MAX	 3
-#define PLAT_PROPS_MAX	 6
-#define PLAT_REDIST_MAX	 2
+#define PLAT_RAM_MAX	  4
+#define PLAT_PARTS_MAX	  (CONFIG_ZONES_MAX + PLAT_RAM_MAX)
+#define PLAT_NODES_MAX	  CONFIG_NODES_MAX
+#define PLAT_SEGMENTS_MAX CONFIG_SEGMENTS_MAX
+#define PLAT_PMEM_MAX	  16
+#define PLAT_DEVICES_MAX  64
+#define PLAT_RANGES_MAX	  3
+#define PLAT_PROPS_MAX	  6
+#define PLAT_REDIST_MAX	  2
 
 /** enum plat_bus - memory, or x86's ports */
 enum plat_bus { PLAT_MMIO, PLAT_PIO };
@@ -168,22 +169,36 @@ struct plat_intc {
 };
 
 /**
- * struct plat_pci - the PCI host bridge (segment 0)
- * @present: there is one
+ * struct plat_segment - a PCI host bridge and what is behind it
  * @ecam: configuration space, 1 MiB per bus; @bus_count buses from 0
- * @mmio32, @mmio64: memory windows; @pio: port window (base 0 on x86_64 means
- *	ports 0x1000 up; on arm64 base is the MMIO address of port 0)
+ * @mmio32, @mmio64: memory windows
+ * @node: its NUMA node
+ */
+struct plat_segment {
+	struct plat_range ecam;
+	uint32_t bus_count;
+	struct plat_range mmio32, mmio64;
+	uint32_t node;
+};
+
+/**
+ * struct plat_pci - PCI
+ * @segment: by number; @segment_count of them, 0: there is no PCI
+ *
+ * All that follows is of segment 0; the others have neither ports nor wires,
+ * so their devices interrupt by messages only.
+ * @pio: port window (base 0 on x86_64 means ports 0x1000 up; on arm64 base is
+ *	the MMIO address of port 0)
  * @pio_chipset: ports that functions of the chipset say they have; size 0: none
- * @mmio64_fixed: @mmio64 must begin where it does
+ * @mmio64_fixed: its mmio64 must begin where it does
  * @cf8: legacy configuration ports exist (x86_64)
  * @intx: wires of INTA..INTD after swizzling
  * @intx_present: the wires exist
  */
 struct plat_pci {
-	bool present;
-	struct plat_range ecam;
-	uint32_t bus_count;
-	struct plat_range mmio32, mmio64, pio, pio_chipset;
+	struct plat_segment segment[PLAT_SEGMENTS_MAX];
+	unsigned segment_count;
+	struct plat_range pio, pio_chipset;
 	bool mmio64_fixed;
 	bool cf8;
 	bool intx_present;
@@ -223,13 +238,11 @@ struct plat_link {
 
 /**
  * struct plat_numa - NUMA nodes, counted from 0
- * @pci_node: where the PCI host bridge is
  * @hmat: some latency or bandwidth is known
  * @link: from the first node to the second
  */
 struct plat_numa {
 	uint32_t node_count;
-	uint32_t pci_node;
 	bool hmat;
 	struct plat_link link[PLAT_NODES_MAX][PLAT_NODES_MAX];
 };
@@ -310,6 +323,17 @@ unsigned platform_cache_levels(const struct platform *p);
  * (1 to platform_cache_levels()) */
 unsigned platform_cache_owner(const struct platform *p, unsigned cpu,
 			      unsigned level);
+
+/** PLAT_SEGMENT_IDS - ids of devices that interrupt by messages, for each
+ * segment: its bus 0. KVM's ITS has 16 bits for all of them */
+#define PLAT_SEGMENT_IDS 256
+
+/** platform_msi_ids - ids that a segment passes on, from bus 0 on: only one
+ * that is alone has room for those of all buses */
+uint32_t platform_msi_ids(const struct platform *p);
+
+/** platform_has_ecam - is some segment's at a place that the platform knows? */
+bool platform_has_ecam(const struct platform *p);
 
 /** platform_find - first device of @role, or NULL */
 const struct plat_dev *platform_find(const struct platform *p,

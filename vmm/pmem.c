@@ -18,7 +18,7 @@
 /* First address above all RAM, 4 GiB, and a window that stays there. */
 static uint64_t above_ram(const struct platform *p)
 {
-	const struct plat_range *window = &p->pci.mmio64;
+	const struct plat_range *window = &p->pci.segment[0].mmio64;
 	uint64_t at = GIB(4);
 
 	for (unsigned i = 0; i < p->ram_count; i++)
@@ -31,7 +31,7 @@ static uint64_t above_ram(const struct platform *p)
 /* Does the PCI window give way? */
 static bool from_window(const struct platform *p)
 {
-	return p->pci.mmio64.size_bytes && !p->pci.mmio64_fixed;
+	return p->pci.segment[0].mmio64.size_bytes && !p->pci.mmio64_fixed;
 }
 
 /* What is free: the PCI window, or else what follows RAM and window. */
@@ -40,7 +40,7 @@ static struct plat_range room(const struct platform *p)
 	uint64_t base = above_ram(p), end = UINT64_C(1) << p->pa_bits;
 
 	if (from_window(p))
-		return p->pci.mmio64;
+		return p->pci.segment[0].mmio64;
 	if (p->pmem_count)
 		base = p->pmem[p->pmem_count - 1].base +
 		       p->pmem[p->pmem_count - 1].size_bytes;
@@ -55,6 +55,7 @@ static struct plat_range room(const struct platform *p)
 static int take(struct platform *p, uint64_t size, struct plat_range *out,
 		struct diag *d)
 {
+	struct plat_range *window = &p->pci.segment[0].mmio64;
 	struct plat_range from = room(p);
 	uint64_t base = align_up(from.base, PMEM_ALIGN);
 
@@ -66,8 +67,8 @@ static int take(struct platform *p, uint64_t size, struct plat_range *out,
 				 size, p->pa_bits);
 	*out = (struct plat_range){ PLAT_MMIO, base, size };
 	if (from_window(p)) {
-		p->pci.mmio64.size_bytes -= base + size - from.base;
-		p->pci.mmio64.base = base + size;
+		window->size_bytes -= base + size - from.base;
+		window->base = base + size;
 	}
 	return 0;
 }

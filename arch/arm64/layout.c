@@ -125,7 +125,7 @@ static void fill_intc(struct platform *p, const struct vm_config *cfg,
 				     MIN(p->cpu_count, ARM64_GICR_LOW_MAX) *
 					     ARM64_GICR_STRIDE);
 	gic->redist_count = 1;
-	if (caps->its && p->pci.present)
+	if (caps->its && p->pci.segment_count)
 		gic->its = layout_mmio(ARM64_ITS_BASE, ARM64_ITS_SIZE);
 }
 
@@ -144,11 +144,12 @@ static struct plat_range window(uint64_t from, uint64_t end)
 static void fill_pci(struct platform *p)
 {
 	struct plat_pci *pci = &p->pci;
+	struct plat_segment *s = &pci->segment[0];
 
-	pci->bus_count = ARM64_ECAM_LOW_BUSES;
-	pci->ecam = layout_mmio(ARM64_ECAM_LOW_BASE, MIB(ARM64_ECAM_LOW_BUSES));
-	pci->mmio32 = layout_mmio(ARM64_PCI_MEM32_BASE,
-				  ARM64_PCI_PIO_BASE - ARM64_PCI_MEM32_BASE);
+	s->bus_count = ARM64_ECAM_LOW_BUSES;
+	s->ecam = layout_mmio(ARM64_ECAM_LOW_BASE, MIB(ARM64_ECAM_LOW_BUSES));
+	s->mmio32 = layout_mmio(ARM64_PCI_MEM32_BASE,
+				ARM64_PCI_PIO_BASE - ARM64_PCI_MEM32_BASE);
 	pci->pio = layout_mmio(ARM64_PCI_PIO_BASE, ARM64_PCI_PIO_SIZE);
 	pci->intx_present = true;
 	for (unsigned i = 0; i < ARRAY_SIZE(pci->intx); i++)
@@ -161,6 +162,7 @@ static int fill_high(struct platform *p, uint64_t end, struct diag *d)
 	uint64_t ram_end = ARM64_RAM_BASE + p->ram[0].size_bytes;
 	uint64_t high = MAX(ARM64_HIGH_BASE, align_up(ram_end, GIB(1)));
 	uint64_t fixed = ARM64_HIGH_ECAM_OFFSET + MIB(ARM64_ECAM_BUSES);
+	struct plat_segment *s = &p->pci.segment[0];
 	bool more =
 		p->intc.kind == INTC_GICV3 && p->cpu_count > ARM64_GICR_LOW_MAX;
 
@@ -182,11 +184,11 @@ static int fill_high(struct platform *p, uint64_t end, struct diag *d)
 						  ARM64_GICR_STRIDE);
 		p->intc.redist_count = 2;
 	}
-	if (p->pci.present) {
-		p->pci.bus_count = ARM64_ECAM_BUSES;
-		p->pci.ecam = layout_mmio(high + ARM64_HIGH_ECAM_OFFSET,
-					  MIB(ARM64_ECAM_BUSES));
-		p->pci.mmio64 = window(high + fixed, end);
+	if (p->pci.segment_count) {
+		s->bus_count = ARM64_ECAM_BUSES;
+		s->ecam = layout_mmio(high + ARM64_HIGH_ECAM_OFFSET,
+				      MIB(ARM64_ECAM_BUSES));
+		s->mmio64 = window(high + fixed, end);
 	}
 	return 0;
 }
@@ -197,8 +199,8 @@ static unsigned needed_bits(const struct platform *p)
 	const struct plat_range top[] = {
 		p->ram[0],
 		p->intc.redist[1],
-		p->pci.ecam,
-		p->pci.mmio64,
+		p->pci.segment[0].ecam,
+		p->pci.segment[0].mmio64,
 	};
 	unsigned bits = ARM64_IPA_BITS_MIN;
 
@@ -258,7 +260,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 
 	p->arch = "arm64";
 	p->tables = wants_acpi(cfg) ? TABLES_ACPI : TABLES_FDT;
-	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
+	p->pci.segment_count = cfg->platform.transport == TRANSPORT_PCI;
 	identity_fill(&p->identity, &cfg->platform);
 	if ((err = check_tables(cfg, d)) || (err = check_identity(cfg, d)) ||
 	    (err = check_features(cfg, caps, d)) ||
@@ -267,7 +269,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	    (err = fill_ram(p, cfg, caps, bits, d)) ||
 	    (err = fill_cpus(p, cfg, caps, d)) || (err = numa_fill(p, cfg, d)))
 		return err;
-	if (p->pci.present)
+	if (p->pci.segment_count)
 		fill_pci(p);
 	fill_intc(p, cfg, caps);
 	err = fill_high(p, UINT64_C(1) << bits, d);
@@ -277,7 +279,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	 */
 	p->pa_bits = (cfg->pmem_count || cfg->platform.vmgenid ||
 		      cfg->platform.vmclock) &&
-				     !p->pci.mmio64.size_bytes
+				     !p->pci.segment[0].mmio64.size_bytes
 			     ? bits
 			     : needed_bits(p);
 	p->virtio_mmio = layout_mmio(ARM64_VIRTIO_BASE,

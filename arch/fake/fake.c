@@ -67,11 +67,13 @@ static int fill_cpus(struct platform *p, const struct vm_config *cfg,
 
 static void fill_pci(struct plat_pci *pci)
 {
-	pci->present = true;
-	pci->ecam = layout_mmio(FAKE_ECAM_GPA, MIB(1));
-	pci->bus_count = 1;
-	pci->mmio32 = layout_mmio(FAKE_PCI32_GPA, FAKE_PCI32_BYTES);
-	pci->mmio64 = layout_mmio(FAKE_PCI64_GPA, FAKE_PCI64_BYTES);
+	struct plat_segment *s = &pci->segment[0];
+
+	pci->segment_count = 1;
+	s->ecam = layout_mmio(FAKE_ECAM_GPA, MIB(1));
+	s->bus_count = 1;
+	s->mmio32 = layout_mmio(FAKE_PCI32_GPA, FAKE_PCI32_BYTES);
+	s->mmio64 = layout_mmio(FAKE_PCI64_GPA, FAKE_PCI64_BYTES);
 	pci->intx_present = true;
 	for (uint32_t i = 0; i < ARRAY_SIZE(pci->intx); i++)
 		pci->intx[i] = FAKE_PIN_INTX + i;

@@ -179,10 +179,10 @@ static void print_platform(FILE *f, const struct platform *p,
 	(void)fprintf(f, "cpus %u of %u\n", p->cpu_enabled, p->cpu_count);
 	for (unsigned i = 0; i < p->ram_count; i++)
 		print_range(f, "ram", &p->ram[i]);
-	if (p->pci.present) {
-		print_range(f, "pci-ecam", &p->pci.ecam);
-		print_range(f, "pci-mmio32", &p->pci.mmio32);
-		print_range(f, "pci-mmio64", &p->pci.mmio64);
+	if (p->pci.segment_count) {
+		print_range(f, "pci-ecam", &p->pci.segment[0].ecam);
+		print_range(f, "pci-mmio32", &p->pci.segment[0].mmio32);
+		print_range(f, "pci-mmio64", &p->pci.segment[0].mmio64);
 	}
 	print_range(f, "virtio-mmio", &p->virtio_mmio);
 	for (unsigned i = 0; i < p->dev_count; i++)

@@ -60,12 +60,12 @@ static void add_ram(struct x86_e820 *map, const struct plat_range *ram)
 
 void x86_e820_init(struct x86_e820 *map, const struct platform *p)
 {
-	const struct plat_range *ecam = &p->pci.ecam;
+	const struct plat_range *ecam = &p->pci.segment[0].ecam;
 
 	map->count = 0;
 	for (unsigned i = 0; i < p->ram_count; i++)
 		add_ram(map, &p->ram[i]);
-	if (p->pci.present)
+	if (p->pci.segment_count)
 		add(map, ecam->base, ecam->base + ecam->size_bytes,
 		    X86_E820_RESERVED);
 }

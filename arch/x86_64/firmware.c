@@ -49,7 +49,7 @@ static int a_kernel(const struct x86_image *img, struct diag *d)
 static int check_platform(const struct x86_image *img, const struct platform *p,
 			  struct diag *d)
 {
-	if (p->pci.present)
+	if (p->pci.segment_count)
 		return 0;
 	return diag_fail(d, EINVAL,
 			 "%s %s: needs PCI: leave out --platform "

@@ -190,20 +190,20 @@ static void fill_pci(struct platform *p, const struct vm_config *cfg)
 	uint64_t base = MAX(X86_HIGH_RAM_BASE, top->base + top->size_bytes);
 	uint64_t end = UINT64_C(1) << p->pa_bits;
 	struct plat_pci *pci = &p->pci;
+	struct plat_segment *s = &pci->segment[0];
 
-	pci->ecam = layout_mmio(X86_ECAM_BASE, MIB(X86_ECAM_BUSES));
-	pci->bus_count = X86_ECAM_BUSES;
-	pci->mmio32 = layout_mmio(X86_PCI_MEM32_BASE, X86_PCI_MEM32_SIZE);
+	s->ecam = layout_mmio(X86_ECAM_BASE, MIB(X86_ECAM_BUSES));
+	s->bus_count = X86_ECAM_BUSES;
+	s->mmio32 = layout_mmio(X86_PCI_MEM32_BASE, X86_PCI_MEM32_SIZE);
 	if (p->q35) {
 		pci->pio_chipset = ports(X86_PM_PORT, X86_PM_PORTS);
-		pci->ecam = layout_mmio(0, 0);
-		pci->mmio32 =
-			layout_mmio(X86_Q35_LOW_RAM_END, X86_Q35_PCI_SIZE);
+		s->ecam = layout_mmio(0, 0);
+		s->mmio32 = layout_mmio(X86_Q35_LOW_RAM_END, X86_Q35_PCI_SIZE);
 	}
-	pci->mmio64 = layout_mmio(base, end - base);
+	s->mmio64 = layout_mmio(base, end - base);
 	if (cfg->firmware && !p->q35 && has_memory_devices(cfg)) {
-		pci->mmio64.size_bytes =
-			MIN(pci->mmio64.size_bytes / 2, X86_BARS_MAX);
+		s->mmio64.size_bytes =
+			MIN(s->mmio64.size_bytes / 2, X86_BARS_MAX);
 		pci->mmio64_fixed = true;
 	}
 	pci->pio = ports(X86_PCI_PORT_BASE, X86_PCI_PORT_SIZE);
@@ -236,8 +236,8 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	p->intc.kind = INTC_APIC;
 	p->intc.ioapic = layout_mmio(X86_IOAPIC_BASE, X86_IOAPIC_SIZE);
 	p->intc.pin_count = X86_IOAPIC_PINS;
-	p->pci.present = cfg->platform.transport == TRANSPORT_PCI;
-	if (p->pci.present)
+	p->pci.segment_count = cfg->platform.transport == TRANSPORT_PCI;
+	if (p->pci.segment_count)
 		fill_pci(p, cfg);
 	p->virtio_mmio = layout_mmio(X86_VIRTIO_BASE,
 				     X86_VIRTIO_COUNT * X86_VIRTIO_STRIDE);

@@ -53,8 +53,9 @@ static int take_slot(struct pci_root *root, unsigned wanted, uint8_t *devfn,
 	unsigned slot = wanted;
 
 	if (!~root->taken)
-		return diag_fail(d, ENOSPC, "all %d PCI slots are taken",
-				 PCI_SLOTS);
+		return diag_fail(d, ENOSPC,
+				 "all %d slots of PCI segment %u are taken",
+				 PCI_SLOTS, root->dev.segment);
 	if (!wanted)
 		slot = (unsigned)__builtin_ctz(~root->taken);
 	if (root->taken >> slot & 1)
@@ -80,7 +81,8 @@ int pci_func_init(struct pci_func *f, struct pci_root *root, const char *name,
 	fill_ident(f, ident);
 	for (size_t i = 0; i < ARRAY_SIZE(header_regs); i++)
 		pci_func_add_reg(f, &header_regs[i]);
-	if (ident->intx && root->dev.env->platform->pci.intx_present)
+	if (ident->intx && !root->dev.segment &&
+	    root->dev.env->platform->pci.intx_present)
 		f->reset[PCI_INT_PIN] = 1;
 	return 0;
 }
@@ -228,8 +230,7 @@ static bool bar_update(struct pci_func *f, unsigned index)
 	return was;
 }
 
-/* BARs that lost a conflict get another try. */
-static void remap(struct pci_root *root)
+static void remap_segment(struct pci_root *root)
 {
 	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
 		struct pci_func *f = root->func[slot];
@@ -240,6 +241,13 @@ static void remap(struct pci_root *root)
 	}
 }
 
+/* BARs that lost a conflict get another try. */
+static void remap(const struct device_env *env)
+{
+	for (unsigned i = 0; i < PLAT_SEGMENTS_MAX && env->pci[i]; i++)
+		remap_segment(env->pci[i]);
+}
+
 static void bars_update(struct pci_func *f)
 {
 	bool freed = false;
@@ -247,7 +255,7 @@ static void bars_update(struct pci_func *f)
 	for (unsigned i = 0; i < PCI_BARS; i++)
 		freed |= bar_update(f, i);
 	if (freed)
-		remap(f->root);
+		remap(f->root->dev.env);
 }
 
 int pci_func_plug(struct pci_func *f, struct diag *d)
@@ -255,7 +263,7 @@ int pci_func_plug(struct pci_func *f, struct diag *d)
 	struct pci_root *root = f->root;
 	int err = 0;
 
-	pthread_mutex_lock(&root->lock);
+	pthread_mutex_lock(root->lock);
 	memcpy(f->config, f->reset, sizeof(f->config));
 	for (unsigned i = 0; i < PCI_BARS && !err; i++) {
 		struct pci_bar *bar = &f->bar[i];
@@ -269,7 +277,7 @@ int pci_func_plug(struct pci_func *f, struct diag *d)
 	}
 	if (!err)
 		root->func[f->devfn >> 3] = f;
-	pthread_mutex_unlock(&root->lock);
+	pthread_mutex_unlock(root->lock);
 	return err;
 }
 
@@ -280,13 +288,13 @@ void pci_func_release(struct pci_func *f)
 	if (!root)
 		return;
 	pci_intx_set(f, false);
-	pthread_mutex_lock(&root->lock);
+	pthread_mutex_lock(root->lock);
 	root->func[f->devfn >> 3] = NULL;
 	for (unsigned i = 0; i < PCI_BARS; i++)
 		if (f->bar[i].mapped)
 			bus_remove(root->dev.env->mmio, &f->bar[i].region);
 	root->taken &= ~(1u << (f->devfn >> 3));
-	pthread_mutex_unlock(&root->lock);
+	pthread_mutex_unlock(root->lock);
 	pci_msix_release(f);
 	memset(f, 0, sizeof(*f));
 }
@@ -364,13 +372,13 @@ void pci_config_write(struct pci_func *f, unsigned offset, unsigned size_bytes,
 void pci_func_reset(struct pci_func *f)
 {
 	pci_intx_set(f, false);
-	pthread_mutex_lock(&f->root->lock);
+	pthread_mutex_lock(f->root->lock);
 	memcpy(f->config, f->reset, sizeof(f->config));
 	intx_command(f);
 	bars_update(f);
 	if (f->msix.count)
 		pci_msix_reset(f);
-	pthread_mutex_unlock(&f->root->lock);
+	pthread_mutex_unlock(f->root->lock);
 }
 
 /* ---- INTx -------------------------------------------------------------- */
@@ -447,13 +455,13 @@ int pci_func_load(struct pci_func *f, struct stream_in *in, struct diag *d)
 	err = pci_msix_load(f, in, d);
 	if (err)
 		return err;
-	pthread_mutex_lock(&f->root->lock);
+	pthread_mutex_lock(f->root->lock);
 	memcpy(f->config, config, sizeof(config));
 	intx_command(f);
 	bars_update(f);
 	if (f->msix.count)
 		pci_msix_control(f);
-	pthread_mutex_unlock(&f->root->lock);
+	pthread_mutex_unlock(f->root->lock);
 	pci_intx_set(f, intx);
 	return 0;
 }

@@ -47,7 +47,8 @@ static void all_update(struct pci_func *f)
 
 static void vector_reset(struct pci_func *f, struct pci_vector *v)
 {
-	v->msg = (struct msi_message){ .devid = f->devfn };
+	v->msg = (struct msi_message){ .devid = f->root->dev.segment << 8 |
+						f->devfn };
 	v->masked = true;
 }
 

@@ -2,11 +2,12 @@
 /*
  * DOC: PCI: host bridge, configuration space, BARs, MSI-X, INTx
  *
- * One host bridge, segment 0, bus 0, single-function devices in slots 1 to 31
- * in the order of their creation. Configuration space is an image of 256
- * bytes per function plus two masks that say how each bit takes writes, built
- * from tables of struct pci_reg: reads are a table lookup, and only writes to
- * the command register, BARs and MSI-X control do work.
+ * A host bridge for each segment, with bus 0 and single-function devices in
+ * slots 1 to 31 in the order of their creation. Ports and interrupt wires
+ * belong to segment 0 alone. Configuration space is an image of 256 bytes per
+ * function plus two masks that say how each bit takes writes, built from
+ * tables of struct pci_reg: reads are a table lookup, and only writes to the
+ * command register, BARs and MSI-X control do work.
  *
  * BARs have an address from power-on (so a directly booted kernel keeps them)
  * and decode at once. The guest may size and move them; a BAR that lands on
@@ -16,7 +17,8 @@
  * Limits: no PCI-to-PCI bridges, no I/O BARs, no expansion ROMs, no power
  * management; the bus-master bit is stored but does not gate DMA.
  *
- * Threads: configuration space from any vCPU under pci_root.lock. Lock order:
+ * Threads: configuration space from any vCPU under pci_root.lock, which all
+ * segments share, as their BARs are on one bus. Lock order:
  * pci_root.lock, then the device's own lock, then pci_msix.lock and
  * pci_root.intx_lock, then what vmm/ locks inside. So a device may call
  * pci_msix_fire() and pci_intx_set() with its lock held, and never anything
@@ -192,8 +194,9 @@ struct pci_func {
 	bool intx, intx_off, intx_driven;
 };
 
-/** pci_host_class - the host bridge, 8086:0d57 or q35's: ECAM, CF8/CFC where
- * the platform has them, function 00:00.0 */
+/** pci_host_class - a segment's host bridge, 8086:0d57 or q35's: ECAM, CF8/CFC
+ * where the platform has them, function 00:00.0. Segment 0's must be in
+ * device_env.pci before others are made */
 extern const struct device_class pci_host_class;
 
 /** pvpanic_class - devices/pci/pvpanic.c */
@@ -341,17 +344,21 @@ void pci_intx_set(struct pci_func *f, bool level);
 /* ---- inside devices/pci ------------------------------------------------ */
 
 /**
- * struct pci_root - the host bridge and its bus
- * @lock: configuration space of all functions, @cf8
+ * struct pci_root - a host bridge and its bus
+ * @at: what the platform says of the segment
+ * @lock: configuration space of all functions of all segments, @cf8; it is
+ *	@own_lock of segment 0, which outlives the others
  * @intx_lock, @intx_users: how many functions drive each of INTA..INTD
- * @bridge, @lpc: functions of the chipset; @lpc only on platform.q35
+ * @bridge, @lpc: functions of the chipset; @lpc only in segment 0 of
+ *	platform.q35
  * @func: by slot; NULL where nothing is plugged
  * @taken: bitmap of slots given out
  * @misuse: see log_guest()
  */
 struct pci_root {
 	struct device dev;
-	pthread_mutex_t lock;
+	const struct plat_segment *at;
+	pthread_mutex_t *lock, own_lock;
 	pthread_mutex_t intx_lock;
 	unsigned intx_users[4];
 	struct pci_func bridge, lpc;

@@ -99,7 +99,7 @@ static int realize_pci(struct pvpanic *p, struct diag *d)
 	const struct pci_bar_spec bar = { .size_bytes = BAR_BYTES,
 					  .ops = &pvpanic_ops,
 					  .opaque = p };
-	int err = pci_func_init(&p->func, p->dev.env->pci, "pvpanic",
+	int err = pci_func_init(&p->func, p->dev.env->pci[0], "pvpanic",
 				&pvpanic_ident, &func_ops, d);
 
 	if (!err)
@@ -117,7 +117,7 @@ static int pvpanic_realize(struct device *dev, const struct device_place *place,
 	struct pvpanic *p = to_pvpanic(dev);
 
 	(void)place;
-	return dev->env->pci ? realize_pci(p, d) : realize_plain(p, d);
+	return dev->env->pci[0] ? realize_pci(p, d) : realize_plain(p, d);
 }
 
 static int pvpanic_describe(const struct device *dev, struct platform *plat,
@@ -131,7 +131,7 @@ static int pvpanic_describe(const struct device *dev, struct platform *plat,
 		.range_count = 1,
 	};
 
-	return dev->env->pci ? 0 : platform_add(plat, &desc, d);
+	return dev->env->pci[0] ? 0 : platform_add(plat, &desc, d);
 }
 
 static void pvpanic_reset(struct device *dev)

@@ -169,11 +169,11 @@ static bool window_alloc(const struct pci_func *self,
 int pci_root_alloc(const struct pci_func *f, uint64_t size_bytes, bool is64,
 		   uint64_t *base, struct diag *d)
 {
-	const struct plat_pci *pci = &f->root->dev.env->platform->pci;
+	const struct plat_segment *at = f->root->at;
 
-	if (is64 && window_alloc(f, &pci->mmio64, size_bytes, base))
+	if (is64 && window_alloc(f, &at->mmio64, size_bytes, base))
 		return 0;
-	if (window_alloc(f, &pci->mmio32, size_bytes, base))
+	if (window_alloc(f, &at->mmio32, size_bytes, base))
 		return 0;
 	return diag_fail(d, ENOSPC, "%s: no room for %llu bytes of registers",
 			 f->name, (unsigned long long)size_bytes);
@@ -192,38 +192,46 @@ static void host_unrealize(struct device *dev)
 	bus_remove(dev->env->mmio, &root->ecam);
 	pci_func_release(&root->lpc);
 	pci_func_release(&root->bridge);
-	pthread_mutex_destroy(&root->lock);
+	pthread_mutex_destroy(&root->own_lock);
 	pthread_mutex_destroy(&root->intx_lock);
 }
 
-static void fill_regions(struct pci_root *root, const struct plat_pci *pci)
+static void fill_regions(struct pci_root *root)
 {
-	root->ecam = (struct bus_region){ .base = pci->ecam.base,
-					  .size_bytes = MIB(pci->bus_count),
-					  .ops = &ecam_ops,
-					  .opaque = root,
-					  .lock = &root->lock,
-					  .name = "PCI ECAM" };
+	root->ecam =
+		(struct bus_region){ .base = root->at->ecam.base,
+				     .size_bytes = MIB(root->at->bus_count),
+				     .ops = &ecam_ops,
+				     .opaque = root,
+				     .lock = root->lock,
+				     .name = "PCI ECAM" };
 	root->cf8_port = (struct bus_region){ .base = CF8_PORT,
 					      .size_bytes = 4,
 					      .ops = &cf8_ops,
 					      .opaque = root,
-					      .lock = &root->lock,
+					      .lock = root->lock,
 					      .name = "PCI address port" };
 	root->cfc_port = (struct bus_region){ .base = CFC_PORT,
 					      .size_bytes = 4,
 					      .ops = &cfc_ops,
 					      .opaque = root,
-					      .lock = &root->lock,
+					      .lock = root->lock,
 					      .name = "PCI data port" };
+}
+
+/* Its ECAM is where the guest puts it. */
+static bool is_q35(const struct pci_root *root)
+{
+	return root->dev.env->platform->q35 && !root->dev.segment;
 }
 
 static int map_regions(struct pci_root *root, struct diag *d)
 {
 	const struct device_env *env = root->dev.env;
-	int err = env->platform->q35 ? 0 : bus_add(env->mmio, &root->ecam, d);
+	bool q35 = is_q35(root);
+	int err = q35 ? 0 : bus_add(env->mmio, &root->ecam, d);
 
-	if (err || !env->platform->pci.cf8)
+	if (err || root->dev.segment || !env->platform->pci.cf8)
 		return err;
 	err = bus_add(env->pio, &root->cf8_port, d);
 	return err ? err : bus_add(env->pio, &root->cfc_port, d);
@@ -231,7 +239,7 @@ static int map_regions(struct pci_root *root, struct diag *d)
 
 static int init_chipset(struct pci_root *root, struct diag *d)
 {
-	bool q35 = root->dev.env->platform->q35;
+	bool q35 = is_q35(root);
 	int err = q35 ? pci_q35_init(root, d)
 		      : pci_func_init(&root->bridge, root, "PCI host bridge",
 				      &bridge_ident, &bridge_ops, d);
@@ -250,9 +258,11 @@ static int host_realize(struct device *dev, const struct device_place *place,
 	int err;
 
 	(void)place;
-	pthread_mutex_init(&root->lock, NULL);
+	pthread_mutex_init(&root->own_lock, NULL);
 	pthread_mutex_init(&root->intx_lock, NULL);
-	fill_regions(root, &dev->env->platform->pci);
+	root->lock = dev->segment ? dev->env->pci[0]->lock : &root->own_lock;
+	root->at = &dev->env->platform->pci.segment[dev->segment];
+	fill_regions(root);
 	err = init_chipset(root, d);
 	if (!err)
 		err = map_regions(root, d);
@@ -261,7 +271,7 @@ static int host_realize(struct device *dev, const struct device_place *place,
 	return err;
 }
 
-/* Addresses and windows are in struct plat_pci. */
+/* Addresses and windows of all segments are in struct plat_pci. */
 static int host_describe(const struct device *dev, struct platform *p,
 			 struct diag *d)
 {
@@ -272,8 +282,7 @@ static int host_describe(const struct device *dev, struct platform *p,
 		.hid = "PNP0A08",
 	};
 
-	(void)dev;
-	return platform_add(p, &desc, d);
+	return dev->segment ? 0 : platform_add(p, &desc, d);
 }
 
 static void host_reset(struct device *dev)
@@ -285,9 +294,9 @@ static void host_reset(struct device *dev)
 		pci_func_reset(&root->lpc);
 		pci_q35_update(root);
 	}
-	pthread_mutex_lock(&root->lock);
+	pthread_mutex_lock(root->lock);
 	root->cf8 = 0;
-	pthread_mutex_unlock(&root->lock);
+	pthread_mutex_unlock(root->lock);
 }
 
 static void host_save(const struct device *dev, struct stream_out *out)

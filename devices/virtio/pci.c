@@ -561,8 +561,8 @@ static int build(struct virtio_pci *vp, struct diag *d)
 					  .ops = &bar_ops,
 					  .opaque = vp };
 	unsigned vectors = MIN(vd->queue_count + 1, (unsigned)VECTORS_MAX);
-	int err = pci_func_init(&vp->func, vd->dev.env->pci, vd->dev.id, &ident,
-				&func_ops, d);
+	int err = pci_func_init(&vp->func, vd->dev.env->pci[vd->dev.segment],
+				vd->dev.id, &ident, &func_ops, d);
 
 	if (err)
 		return err;
@@ -586,7 +586,7 @@ static int pci_realize(struct virtio_device *vd, struct diag *d)
 	struct virtio_pci *vp = bus_of(vd);
 	int err;
 
-	if (!vd->dev.env->pci)
+	if (!vd->dev.env->pci[vd->dev.segment])
 		return diag_fail(d, ENODEV, "%s: this machine has no PCI",
 				 vd->dev.id);
 	vp->vd = vd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PCI Express host bridge, segment 0. The generator makes the device, pastes
- * what is inside of it and adds _CRS and _PRT.
+ * PCI Express host bridge. The generator makes the device of each segment,
+ * pastes what is inside of this one and adds _SEG, _UID, _CRS and _PRT.
  */
 DefinitionBlock ("", "SSDT", 2, "SPNDRL", "SPANDREL", 1)
 {
@@ -9,8 +9,6 @@ DefinitionBlock ("", "SSDT", 2, "SPNDRL", "SPANDREL", 1)
     {
         Name (_HID, EisaId ("PNP0A08"))
         Name (_CID, EisaId ("PNP0A03"))
-        Name (_UID, Zero)
-        Name (_SEG, Zero)
         Name (_BBN, Zero)
         Name (_CCA, One)
 

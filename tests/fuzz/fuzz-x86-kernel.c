@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (!m.ram.region_count)
 		CHECK(!machine_init(&m, RAM_BYTES));
-	m.p.pci.present = true;
+	m.p.pci.segment_count = 1;
 	CHECK(fd >= 0 && initramfs >= 0);
 	try_load(&kernel);
 	try_load(&firmware);

@@ -22,6 +22,7 @@
  * @enabled: CPUs at boot; 0: all
  * @gicv2, @no_its: of arm64
  * @pci, @virtio_mmio: transport; number of virtio-mmio devices
+ * @segments: of PCI; 0: one
  * @high_ram: bytes of RAM above 4 GiB
  * @nodes: NUMA nodes; 0 and 1: no NUMA
  * @bare: no console, no power button, no timer
@@ -41,6 +42,7 @@ struct sample {
 	bool bare;
 	uint64_t clidr;
 	bool ids, pptt;
+	unsigned segments;
 };
 
 static const struct sample samples[] = {
@@ -73,6 +75,12 @@ static const struct sample samples[] = {
 	  .pci = true,
 	  .nodes = 3,
 	  .high_ram = GIB(4) },
+	{ "arm-segments",
+	  true,
+	  { 1, 2, 1, 1 },
+	  .pci = true,
+	  .nodes = 2,
+	  .segments = 3 },
 	{ "arm-bare", true, { 1, 1, 1, 1 }, .bare = true },
 	{ "arm-ids", true, { 1, 1, 1, 1 }, .pci = true, .ids = true },
 	{ "x86-1", false, { 1, 1, 1, 1 }, .pci = true },
@@ -102,6 +110,12 @@ static const struct sample samples[] = {
 	  .nodes = 2,
 	  .high_ram = GIB(4) },
 	{ "x86-ids", false, { 1, 1, 1, 1 }, .pci = true, .ids = true },
+	{ "x86-segments",
+	  false,
+	  { 1, 2, 1, 1 },
+	  .pci = true,
+	  .nodes = 2,
+	  .segments = 3 },
 	{ "x86-bare", false, { 1, 1, 1, 1 }, .bare = true },
 };
 
@@ -189,11 +203,11 @@ static inline void sample_arm64(struct platform *p, const struct sample *s)
 			gic->its = sample_mmio(0x08080000, 0x20000);
 	}
 	p->pci = (struct plat_pci){
-		.present = s->pci,
-		.ecam = sample_mmio(0x4010000000, MIB(256)),
-		.bus_count = 256,
-		.mmio32 = sample_mmio(0x10000000, 0x2eff0000),
-		.mmio64 = sample_mmio(0x8000000000, GIB(512)),
+		.segment_count = s->pci,
+		.segment[0] = { .ecam = sample_mmio(0x4010000000, MIB(256)),
+				.bus_count = 256,
+				.mmio32 = sample_mmio(0x10000000, 0x2eff0000),
+				.mmio64 = sample_mmio(0x8000000000, GIB(512)) },
 		.pio = sample_mmio(0x3eff0000, 0x10000),
 		.intx_present = s->pci,
 		.intx = { 3, 4, 5, 6 },
@@ -217,11 +231,12 @@ static inline void sample_x86_64(struct platform *p, const struct sample *s)
 	p->intc.pin_count = 64;
 	p->intc.ioapic = sample_mmio(0xfec00000, 0x1000);
 	p->pci = (struct plat_pci){
-		.present = s->pci,
-		.ecam = sample_mmio(0xe8000000, MIB(256)),
-		.bus_count = 256,
-		.mmio32 = sample_mmio(0xc0000000, MIB(640)),
-		.mmio64 = sample_mmio(GIB(16), TIB(1) - GIB(16)),
+		.segment_count = s->pci,
+		.segment[0] = { .ecam = sample_mmio(0xe8000000, MIB(256)),
+				.bus_count = 256,
+				.mmio32 = sample_mmio(0xc0000000, MIB(640)),
+				.mmio64 = sample_mmio(GIB(16),
+						      TIB(1) - GIB(16)) },
 		.pio = sample_ports(0x1000, 0xf000),
 		.cf8 = true,
 		.intx_present = s->pci,
@@ -256,6 +271,32 @@ static inline void sample_parts(struct platform *p, const struct sample *s)
 	}
 }
 
+/* Each segment but the first has one bus, and the last 64 MiB and 64 GiB of
+ * what the first still had. */
+static inline void sample_segments(struct platform *p, const struct sample *s)
+{
+	struct plat_segment *first = &p->pci.segment[0], *at = first;
+
+	while (p->pci.segment_count < s->segments) {
+		uint64_t ecam = at->ecam.base + at->ecam.size_bytes;
+
+		at = &p->pci.segment[p->pci.segment_count];
+		first->mmio32.size_bytes -= MIB(64);
+		first->mmio64.size_bytes -= GIB(64);
+		*at = (struct plat_segment){
+			.ecam = sample_mmio(ecam, MIB(1)),
+			.bus_count = 1,
+			.mmio32 = sample_mmio(first->mmio32.base +
+						      first->mmio32.size_bytes,
+					      MIB(64)),
+			.mmio64 = sample_mmio(first->mmio64.base +
+						      first->mmio64.size_bytes,
+					      GIB(64)),
+			.node = p->pci.segment_count++ % 2,
+		};
+	}
+}
+
 /* Node i is 10 + 10 * |i - j| away from node j, and knows one latency. */
 static inline void sample_numa(struct platform *p, const struct sample *s)
 {
@@ -263,7 +304,7 @@ static inline void sample_numa(struct platform *p, const struct sample *s)
 		return;
 	p->numa = calloc(1, sizeof(*p->numa));
 	p->numa->node_count = s->nodes;
-	p->numa->pci_node = s->nodes - 1;
+	p->pci.segment[0].node = s->nodes - 1;
 	for (uint32_t i = 0; i < s->nodes; i++)
 		for (uint32_t j = 0; j < s->nodes; j++)
 			p->numa->link[i][j].distance =
@@ -372,6 +413,7 @@ static inline void sample_make(struct platform *p, const struct sample *s)
 		sample_x86_64(p, s);
 	sample_parts(p, s);
 	sample_numa(p, s);
+	sample_segments(p, s);
 	if (s->pci)
 		p->dev[p->dev_count++] = (struct plat_dev){
 			.role = PLAT_PCI_HOST,

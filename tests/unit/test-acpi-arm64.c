@@ -332,7 +332,41 @@ START_TEST(test_madt)
 	if (m.p.intc.redist_count)
 		ck_assert_uint_eq(redist, m.p.cpu_count * 0x20000);
 	ck_assert_int_eq(by_name(&m, "iort.aml") != NULL,
-			 m.p.pci.present && kinds[15]);
+			 m.p.pci.segment_count && kinds[15]);
+	machine_free(&m);
+}
+END_TEST
+
+/* Ids of segment n are n * 256 and on; of a segment that is alone, all. */
+START_TEST(test_iort)
+{
+	unsigned found = 0;
+	const struct arch_table *t;
+	struct machine m;
+
+	machine_make(&m, sample_nth(true, _i));
+	t = by_name(&m, "iort.aml");
+	if (!t) {
+		machine_free(&m);
+		return;
+	}
+	ck_assert_uint_eq(get_le32(t->data + 36), 1 + m.p.pci.segment_count);
+	for (size_t at = 48; at < t->size_bytes;
+	     at += get_le16(t->data + at + 1)) {
+		const uint8_t *n = t->data + at;
+
+		if (n[0] != 2)
+			continue;
+		ck_assert_uint_eq(get_le32(n + 28), found);
+		ck_assert_uint_eq(get_le32(n + 12), 36);
+		ck_assert_uint_eq(get_le32(n + 36), 0);
+		ck_assert_uint_eq(get_le32(n + 40),
+				  m.p.pci.segment_count > 1 ? 255 : 65535);
+		ck_assert_uint_eq(get_le32(n + 44), found * 256);
+		ck_assert_uint_eq(get_le32(n + 48), 48);
+		found++;
+	}
+	ck_assert_uint_eq(found, m.p.pci.segment_count);
 	machine_free(&m);
 }
 END_TEST
@@ -572,6 +606,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_events);
 	tcase_add_loop_test(t, test_fadt, 0, n);
 	tcase_add_loop_test(t, test_madt, 0, n);
+	tcase_add_loop_test(t, test_iort, 0, n);
 	tcase_add_loop_test(t, test_pptt, 0, n);
 	tcase_add_loop_test(t, test_pptt_caches, 0, 14);
 	tcase_add_loop_test(t, test_gtdt, 0, n);

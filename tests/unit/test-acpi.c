@@ -445,6 +445,64 @@ START_TEST(test_windows)
 }
 END_TEST
 
+/* The same of a segment that is not the first: memory only */
+static const char *const segment_windows[] = {
+	": 0000",     ": 0000", /* buses */
+	": E4000000", ": E7FFFFFF", ": 000000F000000000", ": 000000FFFFFFFFFF",
+};
+
+START_TEST(test_segments)
+{
+	static const struct {
+		const char *evaluate, *says;
+	} names[] = {
+		{ "\\_SB.PCI0._SEG", "= 0000000000000000" },
+		{ "\\_SB.PC02._SEG", "= 0000000000000002" },
+		{ "\\_SB.PC02._UID", "= 0000000000000002" },
+		{ "\\_SB.PC02._PXM", "= 0000000000000000" },
+		{ "\\_SB.PC01._PXM", "= 0000000000000001" },
+		{ "\\_SB.PC01._DSM " DSM_UUID " 1 5 [0]",
+		  "= 0000000000000000" },
+		{ "\\_SB.PC01._PRT", "AE_NOT_FOUND" },
+	};
+	struct machine m;
+	struct tool tool;
+	char line[256];
+	const char *at;
+
+	machine_make(&m, sample_named("x86-segments"));
+	tool_open(&tool);
+	tool_write(&tool, "t.aml", need(&m, "DSDT"),
+		   table_by_sig(&m.t, "DSDT")->size_bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(line, sizeof(line),
+			 "acpiexec -b 'evaluate %s' t.aml 2>&1",
+			 names[i].evaluate);
+		tool_run(&tool, "%s", line);
+		ck_assert_msg(strstr(tool.said, names[i].says) != NULL,
+			      "%s: %s", names[i].evaluate, tool.said);
+	}
+	tool_run(&tool, "acpiexec -b 'resources \\_SB.PC01' t.aml | "
+			"grep -E 'Address M|ACPI (Err|Warn)'");
+	at = tool.said;
+	for (unsigned i = 0; i < ARRAY_SIZE(segment_windows); i++) {
+		at = strstr(at, i % 2 ? "Maximum" : "Minimum");
+		ck_assert_msg(at != NULL, "window %u in %s", i / 2, tool.said);
+		ck_assert_mem_eq(strchr(at, ':'), segment_windows[i],
+				 strlen(segment_windows[i]));
+	}
+	ck_assert_ptr_null(strstr(at, "Minimum"));
+	/* All ECAM is claimed. */
+	tool_run(&tool, "acpiexec -b 'resources \\_SB.MBRD' t.aml | "
+			"grep -E 'Address :'");
+	ck_assert_ptr_nonnull(strstr(tool.said, "E8000000"));
+	ck_assert_ptr_nonnull(strstr(tool.said, "F8000000"));
+	ck_assert_ptr_nonnull(strstr(tool.said, "F8100000"));
+	tool_close(&tool);
+	machine_free(&m);
+}
+END_TEST
+
 /* ---- contents ---- */
 
 START_TEST(test_fadt)
@@ -524,10 +582,18 @@ START_TEST(test_mcfg)
 	t = table_by_sig(&m.t, "MCFG");
 	ck_assert_int_eq(t != NULL, s->pci);
 	if (t) {
-		ck_assert_uint_eq(t->size_bytes, 60);
+		ck_assert_uint_eq(t->size_bytes,
+				  44 + 16 * m.p.pci.segment_count);
 		ck_assert_uint_eq(get_le64(t->data + 44), 0xe8000000);
 		ck_assert_uint_eq(t->data[54], 0);
 		ck_assert_uint_eq(t->data[55], 255);
+	}
+	for (unsigned i = 1; i < m.p.pci.segment_count; i++) {
+		const uint8_t *e = t->data + 44 + 16 * i;
+
+		ck_assert_uint_eq(get_le64(e), 0xf8000000 + MIB(i - 1));
+		ck_assert_uint_eq(get_le16(e + 8), i);
+		ck_assert_uint_eq(get_le16(e + 10), 0); /* buses */
 	}
 	machine_free(&m);
 }
@@ -968,7 +1034,7 @@ static void high_ports(struct platform *p)
 
 static void no_bus(struct platform *p)
 {
-	p->pci.bus_count = 0;
+	p->pci.segment[0].bus_count = 0;
 }
 
 static void ged_wire(struct platform *p)
@@ -1054,6 +1120,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_methods);
 	tcase_add_test(t, test_event_devices);
 	tcase_add_test(t, test_windows);
+	tcase_add_test(t, test_segments);
 	tcase_add_loop_test(t, test_fadt, 0, 2);
 	tcase_add_loop_test(t, test_madt, 0, n);
 	tcase_add_loop_test(t, test_mcfg, 0, n);

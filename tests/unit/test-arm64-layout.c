@@ -80,11 +80,11 @@ START_TEST(test_places)
 	ck_assert_uint_eq(p.ram_count, 1);
 	ck_assert_uint_eq(p.ram[0].base, 0x40000000);
 	ck_assert_uint_eq(p.ram[0].size_bytes, t->ram);
-	ck_assert_uint_eq(p.pci.ecam.base, t->ecam);
-	ck_assert_uint_eq(p.pci.bus_count, t->buses);
-	ck_assert_uint_eq(p.pci.ecam.size_bytes, MIB(t->buses));
-	ck_assert_uint_eq(p.pci.mmio64.base, t->mem64);
-	ck_assert_uint_eq(p.pci.mmio64.size_bytes, t->mem64_bytes);
+	ck_assert_uint_eq(p.pci.segment[0].ecam.base, t->ecam);
+	ck_assert_uint_eq(p.pci.segment[0].bus_count, t->buses);
+	ck_assert_uint_eq(p.pci.segment[0].ecam.size_bytes, MIB(t->buses));
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.base, t->mem64);
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.size_bytes, t->mem64_bytes);
 	ck_assert_uint_eq(p.intc.redist_count, t->redist1 ? 2 : 1);
 	ck_assert_uint_eq(p.intc.redist[1].base, t->redist1);
 	ck_assert_uint_eq(p.pa_bits, t->got_bits);
@@ -111,10 +111,10 @@ static unsigned ranges_of(const struct platform *p, struct named_range *out)
 		{ "PL061", { PLAT_MMIO, ARM64_PL061_BASE, KIB(64) } },
 		{ "pvpanic", p->pvpanic },
 		{ "virtio", p->virtio_mmio },
-		{ "mem32", p->pci.mmio32 },
+		{ "mem32", p->pci.segment[0].mmio32 },
 		{ "ports", p->pci.pio },
-		{ "ECAM", p->pci.ecam },
-		{ "mem64", p->pci.mmio64 },
+		{ "ECAM", p->pci.segment[0].ecam },
+		{ "mem64", p->pci.segment[0].mmio64 },
 		{ "RAM", p->ram[0] },
 	};
 	unsigned n = 0;
@@ -316,9 +316,9 @@ START_TEST(test_no_pci_no_its)
 	cfg.platform.transport = TRANSPORT_MMIO;
 	cfg.cpus.pmu = OFF;
 	ck_assert_int_eq(arm64_layout(&p, &cfg, &caps, NULL), 0);
-	ck_assert(!p.pci.present);
+	ck_assert(!p.pci.segment_count);
 	ck_assert_uint_eq(p.intc.its.size_bytes, 0);
-	ck_assert_uint_eq(p.pci.ecam.size_bytes, 0);
+	ck_assert_uint_eq(p.pci.segment[0].ecam.size_bytes, 0);
 	ck_assert_uint_eq(p.pa_bits, 32);
 	ck_assert(!p.intc.pmu);
 	platform_release(&p);

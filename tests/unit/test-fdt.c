@@ -347,7 +347,7 @@ START_TEST(test_numa)
 	}
 	ck_assert_uint_eq(get_be32(prop(&t, node_at(&t, "/pcie@4010000000"),
 					"numa-node-id", 4)),
-			  t.p.numa->pci_node);
+			  t.p.pci.segment[0].node);
 	ck_assert_str_eq(
 		prop(&t, node_at(&t, "/distance-map"), "compatible", -1),
 		"numa-distance-map-v1");
@@ -458,9 +458,10 @@ START_TEST(test_pci)
 	ck_assert_uint_eq(get_be32(ranges + 56), 0x43000000);
 	ck_assert_uint_eq(get_be64(ranges + 4), 0);
 	ck_assert_uint_eq(get_be64(ranges + 12), t.p.pci.pio.base);
-	ck_assert_uint_eq(get_be64(ranges + 28 + 4), t.p.pci.mmio32.base);
+	ck_assert_uint_eq(get_be64(ranges + 28 + 4),
+			  t.p.pci.segment[0].mmio32.base);
 	ck_assert_uint_eq(get_be64(ranges + 56 + 20),
-			  t.p.pci.mmio64.size_bytes);
+			  t.p.pci.segment[0].mmio64.size_bytes);
 	ck_assert_int_eq(fdt_getprop(t.blob, node, "msi-map", NULL) != NULL,
 			 !s->gicv2 && !s->no_its);
 	map = prop(&t, node, "interrupt-map", 16 * 40);
@@ -469,6 +470,43 @@ START_TEST(test_pci)
 		ck_assert_uint_eq(get_be32(map + 12), i % 4 + 1);
 		ck_assert_uint_eq(get_be32(map + 32),
 				  t.p.pci.intx[(i / 4 + i % 4) % 4]);
+	}
+	tree_free(&t);
+}
+END_TEST
+
+/* What further segments have, and do not have */
+START_TEST(test_segments)
+{
+	struct tree t;
+
+	tree_make(&t, sample_named("arm-segments"));
+	for (unsigned i = 0; i < 3; i++) {
+		const struct plat_segment *s = &t.p.pci.segment[i];
+		const uint8_t *p;
+		char path[64];
+		int node;
+
+		snprintf(path, sizeof(path), "/pcie@%" PRIx64, s->ecam.base);
+		node = node_at(&t, path);
+		p = prop(&t, node, "linux,pci-domain", 4);
+		ck_assert_uint_eq(get_be32(p), i);
+		p = prop(&t, node, "numa-node-id", 4);
+		ck_assert_uint_eq(get_be32(p), s->node);
+		p = prop(&t, node, "bus-range", 8);
+		ck_assert_uint_eq(get_be32(p + 4), i ? 0 : 255);
+		p = prop(&t, node, "msi-map", 16);
+		ck_assert_uint_eq(get_be32(p), 0);
+		ck_assert_uint_eq(get_be32(p + 8), i * 256);
+		ck_assert_uint_eq(get_be32(p + 12), 256);
+		p = prop(&t, node, "ranges", i ? 2 * 28 : 3 * 28);
+		p += i ? 0 : 28;
+		ck_assert_uint_eq(get_be64(p + 12), s->mmio32.base);
+		ck_assert_uint_eq(get_be64(p + 20), s->mmio32.size_bytes);
+		ck_assert_uint_eq(get_be64(p + 28 + 12), s->mmio64.base);
+		ck_assert_int_eq(fdt_getprop(t.blob, node, "interrupt-map",
+					     NULL) != NULL,
+				 !i);
 	}
 	tree_free(&t);
 }
@@ -683,12 +721,12 @@ static void no_registers(struct platform *p)
 
 static void small_ecam(struct platform *p)
 {
-	p->pci.ecam.size_bytes = MIB(255);
+	p->pci.segment[0].ecam.size_bytes = MIB(255);
 }
 
 static void no_bus(struct platform *p)
 {
-	p->pci.bus_count = 0;
+	p->pci.segment[0].bus_count = 0;
 }
 
 static const struct mistake {
@@ -771,6 +809,7 @@ int main(void)
 	tcase_add_loop_test(t, test_gic, 0, n);
 	tcase_add_loop_test(t, test_ppi, 0, 2);
 	tcase_add_loop_test(t, test_pci, 0, n);
+	tcase_add_test(t, test_segments);
 	tcase_add_loop_test(t, test_devices, 0, n);
 	tcase_add_test(t, test_console_and_key);
 	tcase_add_test(t, test_ids);

@@ -29,11 +29,13 @@ START_TEST(page_comes_from_the_pci_window)
 	struct platform p = { .pa_bits = 40 };
 	struct diag d = DIAG_INIT;
 
-	p.pci.mmio64 = (struct plat_range){ PLAT_MMIO, GIB(16), GIB(16) };
+	p.pci.segment[0].mmio64 =
+		(struct plat_range){ PLAT_MMIO, GIB(16), GIB(16) };
 	ck_assert_int_eq(pmem_place(&p, NULL, &config, &d), 0);
 	ck_assert_uint_eq(p.vmgenid.base, GIB(16));
-	ck_assert_uint_eq(p.pci.mmio64.base, GIB(16) + DEVICE_PAGE);
-	ck_assert_uint_eq(p.pci.mmio64.size_bytes, GIB(16) - DEVICE_PAGE);
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.base, GIB(16) + DEVICE_PAGE);
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.size_bytes,
+			  GIB(16) - DEVICE_PAGE);
 }
 END_TEST
 

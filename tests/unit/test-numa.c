@@ -214,7 +214,7 @@ START_TEST(test_layout)
 		      "%s", d.text[0]);
 	ck_assert_ptr_nonnull(p.numa);
 	ck_assert_uint_eq(p.numa->node_count, 3);
-	ck_assert_uint_eq(p.numa->pci_node, 1);
+	ck_assert_uint_eq(p.pci.segment[0].node, 1);
 	ck_assert(p.numa->hmat);
 	for (uint32_t i = 0; i < 4; i++)
 		ck_assert_uint_eq(p.cpu[i].node, i % 2);

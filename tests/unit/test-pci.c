@@ -27,7 +27,7 @@ static void teardown(void)
 
 static struct pci_func *func(unsigned slot)
 {
-	return bed.env.pci->func[slot];
+	return bed.env.pci[0]->func[slot];
 }
 
 /* ---- configuration space ----------------------------------------------- */
@@ -190,13 +190,14 @@ START_TEST(slots_run_out)
 	unsigned got = 0;
 
 	memset(f, 0, sizeof(f));
-	while (!pci_func_init(&f[got], bed.env.pci, "x", &ident, &none, &d))
+	while (!pci_func_init(&f[got], bed.env.pci[0], "x", &ident, &none, &d))
 		got++;
 	ck_assert_uint_eq(got, 29); /* bridge and two devices are there */
 	for (unsigned i = 0; i < got; i++)
 		pci_func_release(&f[i]);
 	ck_assert_int_eq(
-		pci_func_init(&f[0], bed.env.pci, "x", &ident, &none, &d), 0);
+		pci_func_init(&f[0], bed.env.pci[0], "x", &ident, &none, &d),
+		0);
 	ck_assert_uint_eq(f[0].devfn >> 3, 3);
 	pci_func_release(&f[0]);
 }
@@ -320,8 +321,8 @@ START_TEST(windows_fill_up)
 	static const struct pci_func_ops none = { 0 };
 	struct diag d = DIAG_INIT;
 
-	ck_assert_int_eq(pci_func_init(&f, bed.env.pci, "x", &ident, &none, &d),
-			 0);
+	ck_assert_int_eq(
+		pci_func_init(&f, bed.env.pci[0], "x", &ident, &none, &d), 0);
 	/* Larger than what is left of the 32-bit window. */
 	ck_assert_int_eq(add_bar(&f, 0, MIB(16), false), -ENOSPC);
 	/* 64-bit windows first, and naturally aligned. */
@@ -662,7 +663,7 @@ START_TEST(pvpanic_without_pci)
 	struct device *plain;
 	struct diag d = DIAG_INIT;
 
-	bed.env.pci = NULL;
+	bed.env.pci[0] = NULL;
 	plain = bed_add(&bed, "pvpanic");
 	ck_assert_uint_eq(bus_read(bed.env.pio, 0x505, 1), 3);
 	bus_write(bed.env.pio, 0x505, 1, 1);
@@ -671,7 +672,7 @@ START_TEST(pvpanic_without_pci)
 	ck_assert_str_eq(p.dev[0].hid, "QEMU0001");
 	ck_assert_uint_eq(p.dev[0].range[0].base, 0x505);
 	device_free(plain);
-	bed.env.pci = pci_host_root(bed.host);
+	bed.env.pci[0] = pci_host_root(bed.host);
 	ck_assert_uint_eq(bus_read(bed.env.pio, 0x505, 1), 0xff);
 }
 END_TEST
@@ -701,7 +702,7 @@ static void q35_setup(void)
 	ck_assert_int_eq(device_new(&bed.host, &pci_host_class, "__pci", NULL,
 				    &bed.env, NULL, &d),
 			 0);
-	bed.env.pci = pci_host_root(bed.host);
+	bed.env.pci[0] = pci_host_root(bed.host);
 	dev = bed_add(&bed, "virtio-rng");
 	dev2 = bed_add(&bed, "pvpanic");
 }
@@ -773,7 +774,7 @@ END_TEST
 /* On top of a BAR, or at 0: nothing moves, and it can be put elsewhere. */
 START_TEST(q35_ecam_at_bad_place)
 {
-	uint64_t bar = bed.platform.pci.mmio64.base & 0xfffc000000;
+	uint64_t bar = bed.platform.pci.segment[0].mmio64.base & 0xfffc000000;
 
 	port_put(1, 0x14, (uint32_t)(bar >> 32));
 	port_put(1, 0x10, (uint32_t)bar);
@@ -814,6 +815,141 @@ static TCase *q35_case(void)
 	tcase_add_loop_test(tc, q35_ecam_moves, 0, 3);
 	tcase_add_test(tc, q35_ecam_at_bad_place);
 	tcase_add_test(tc, q35_saves_where_ecam_is);
+	return tc;
+}
+
+/* ---- a second segment -------------------------------------------------- */
+
+#define ECAM_1	(BED_ECAM + MIB(1))
+#define MEM64_1 (BED_MEM64 + GIB(1))
+
+static struct device *host_1, *dev_1; /* virtio-rng in its slot 1 */
+
+static struct device *in_segment_1(const struct device_class *cls)
+{
+	const struct device_place place = { .segment = 1 };
+	struct device *out = NULL;
+	struct diag d = DIAG_INIT;
+
+	ck_assert_msg(!device_new(&out, cls, "_1", NULL, &bed.env, &place, &d),
+		      "%s", d.text[0]);
+	out->cls->reset(out);
+	return out;
+}
+
+static void segments_setup(void)
+{
+	setup();
+	bed.platform.pci.segment_count = 2;
+	bed.platform.pci.segment[1] = (struct plat_segment){
+		.ecam = { PLAT_MMIO, ECAM_1, MIB(1) },
+		.bus_count = 1,
+		.mmio32 = { PLAT_MMIO, BED_MEM32 + MIB(16), MIB(1) },
+		.mmio64 = { PLAT_MMIO, MEM64_1, GIB(1) }
+	};
+	host_1 = in_segment_1(&pci_host_class);
+	bed.env.pci[1] = pci_host_root(host_1);
+	dev_1 = in_segment_1(device_class_find("virtio-rng"));
+}
+
+static void segments_teardown(void)
+{
+	device_free(dev_1);
+	bed.env.pci[1] = NULL;
+	device_free(host_1);
+	teardown();
+}
+
+static uint64_t get_1(unsigned slot, unsigned reg, unsigned size)
+{
+	return bus_read(bed.env.mmio, ECAM_1 + (slot << 15) + reg, size);
+}
+
+static void put_1(unsigned slot, unsigned reg, unsigned size, uint64_t value)
+{
+	bus_write(bed.env.mmio, ECAM_1 + (slot << 15) + reg, size, value);
+}
+
+/* Its own bridge, slots and windows; no pin, and nothing by ports. */
+START_TEST(segment_is_its_own)
+{
+	ck_assert_uint_eq(get_1(0, 0, 4), 0x0d578086);
+	ck_assert_uint_eq(get_1(1, 0, 4), 0x10441af4);
+	ck_assert_uint_eq(get_1(2, 0, 4), UINT32_MAX);
+	ck_assert_uint_eq(cfg_get(&bed, 2, 0, 4), 0x00111b36);
+	ck_assert_uint_eq(get_1(1, 0x3d, 1), 0);
+	ck_assert_uint_eq(cfg_get(&bed, 1, 0x3d, 1), 1);
+	ck_assert_uint_eq(get_1(1, 0x10, 4) & ~0xfu, (uint32_t)MEM64_1);
+	ck_assert_uint_eq(get_1(1, 0x14, 4), MEM64_1 >> 32);
+	put_1(1, 4, 2, 6);
+	ck_assert_uint_eq(port_get(1, 4, 2), 2);
+	ck_assert_uint_eq(bus_read(bed.env.mmio, MEM64_1 + 0x12, 2), 1);
+}
+END_TEST
+
+/* An ITS tells devices apart by their ids. */
+START_TEST(segment_is_in_message_ids)
+{
+	unsigned cap = PCI_CAPS_FIRST;
+
+	while (get_1(1, cap, 1) != PCI_CAP_MSIX)
+		cap = (unsigned)get_1(1, cap + 1, 1);
+	bus_write(bed.env.mmio, MEM64_1 + 0x4000, 4, 0xfee01000);
+	bus_write(bed.env.mmio, MEM64_1 + 0x4008, 4, 0x41);
+	bus_write(bed.env.mmio, MEM64_1 + 0x400c, 4, 0);
+	put_1(1, cap + 2, 2, 0x8000);
+	ck_assert_uint_eq(bed.vm.irqfds, 1);
+	ck_assert_uint_eq(bed.vm.route[bed.vm.irqfd[0].key].devid, 0x108);
+}
+END_TEST
+
+/* BARs of both are on one bus: whoever comes second waits for the first to go,
+ * also in a reset. */
+START_TEST(segments_share_addresses)
+{
+	uint64_t base = BED_MEM64, away = BED_MEM64 + MIB(64);
+
+	put_1(1, 0x14, 4, base >> 32);
+	put_1(1, 0x10, 4, (uint32_t)base); /* taken */
+	ck_assert_uint_eq(bus_read(bed.env.mmio, MEM64_1 + 0x12, 2), 0xffff);
+	cfg_put(&bed, 1, 0x10, 4, (uint32_t)away);
+	ck_assert_uint_eq(bus_read(bed.env.mmio, away + 0x12, 2), 1);
+	ck_assert(bed.env.pci[1]->func[1]->bar[0].mapped);
+	ck_assert_uint_eq(bus_read(bed.env.mmio, base + 0x12, 2), 1);
+	dev->cls->reset(dev);
+	ck_assert(!func(1)->bar[0].mapped);
+	dev_1->cls->reset(dev_1);
+	ck_assert(func(1)->bar[0].mapped);
+	ck_assert_uint_eq(func(1)->bar[0].region.base, base);
+	ck_assert_uint_eq(bus_read(bed.env.mmio, MEM64_1 + 0x12, 2), 1);
+}
+END_TEST
+
+/* Firmware made for a PC moves ECAM of segment 0 only. */
+START_TEST(segment_of_q35)
+{
+	bed.platform.q35 = true;
+	device_free(dev_1);
+	device_free(host_1);
+	host_1 = in_segment_1(&pci_host_class);
+	bed.env.pci[1] = pci_host_root(host_1);
+	dev_1 = in_segment_1(device_class_find("virtio-rng"));
+	ck_assert_uint_eq(get_1(0, 0, 4), 0x0d578086);
+	ck_assert_uint_eq(get_1(31, 0, 4), UINT32_MAX);
+	ck_assert_uint_eq(get_1(1, 0, 4), 0x10441af4);
+}
+END_TEST
+
+static TCase *segment_case(void)
+{
+	TCase *tc = tcase_create("segments");
+
+	tcase_add_checked_fixture(tc, segments_setup, segments_teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, segment_is_its_own);
+	tcase_add_test(tc, segment_is_in_message_ids);
+	tcase_add_test(tc, segments_share_addresses);
+	tcase_add_test(tc, segment_of_q35);
 	return tc;
 }
 
@@ -898,6 +1034,7 @@ int main(void)
 	suite_add_tcase(suite, config_case());
 	suite_add_tcase(suite, bar_case());
 	suite_add_tcase(suite, q35_case());
+	suite_add_tcase(suite, segment_case());
 	suite_add_tcase(suite, msix_case());
 	suite_add_tcase(suite, state_case());
 	return suite_run(suite);

@@ -52,7 +52,7 @@ static void setup(void)
 		.ram = { { PLAT_MMIO, 0, GIB(1) },
 			 { PLAT_MMIO, GIB(4), GIB(2) } },
 		.ram_count = 2,
-		.pci.mmio64 = { PLAT_MMIO, GIB(6) + 0x1000, GIB(1) },
+		.pci.segment[0].mmio64 = { PLAT_MMIO, GIB(6) + 0x1000, GIB(1) },
 	};
 	ram_init(&ram);
 }
@@ -78,8 +78,9 @@ START_TEST(placed_in_the_window)
 	ck_assert_uint_eq(p.pmem[0].base, GIB(6) + MIB(2));
 	ck_assert_uint_eq(p.pmem[0].size_bytes, MIB(4));
 	ck_assert_uint_eq(p.pmem[1].base, GIB(6) + MIB(6));
-	ck_assert_uint_eq(p.pci.mmio64.base, GIB(6) + MIB(8));
-	ck_assert_uint_eq(p.pci.mmio64.base + p.pci.mmio64.size_bytes,
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.base, GIB(6) + MIB(8));
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.base +
+				  p.pci.segment[0].mmio64.size_bytes,
 			  GIB(7) + 0x1000);
 	ck_assert_uint_eq(ram.region_count, _i ? 2 : 0);
 	ck_assert_uint_eq(ram_size(&ram), 0);
@@ -92,14 +93,14 @@ START_TEST(placed_above_ram)
 {
 	struct diag d = DIAG_INIT;
 
-	p.pci.mmio64.size_bytes = 0;
+	p.pci.segment[0].mmio64.size_bytes = 0;
 	items[1].file = dir;
 	items[1].size_bytes = MIB(2);
 	config.pmem_count = 2;
 	ck_assert_int_eq(pmem_place(&p, &ram, &config, &d), 0);
 	ck_assert_uint_eq(p.pmem[0].base, GIB(6));
 	ck_assert_uint_eq(p.pmem[1].base, GIB(6) + MIB(4));
-	ck_assert_uint_eq(p.pci.mmio64.size_bytes, 0);
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.size_bytes, 0);
 }
 END_TEST
 
@@ -191,7 +192,7 @@ START_TEST(refused)
 	if (c->file)
 		items[0].file = strdup(c->file);
 	items[0].size_bytes = c->size;
-	p.pci.mmio64.size_bytes = c->window;
+	p.pci.segment[0].mmio64.size_bytes = c->window;
 	if (_i % 2 && !strcmp(c->what, "short"))
 		return; /* without opening it nobody can know */
 	ck_assert_msg(pmem_place(&p, _i % 2 ? NULL : &ram, &config, &d) ==

@@ -25,7 +25,7 @@ static void setup(void)
 {
 	d = DIAG_INIT;
 	ck_assert_int_eq(machine_init(&m, RAM_BYTES), 0);
-	m.p.pci.present = true;
+	m.p.pci.segment_count = 1;
 	make_pvh(file);
 	put_le16(file + offsetof(Elf64_Ehdr, e_machine), EM_386);
 	file_bytes = PVH_BYTES;
@@ -126,7 +126,7 @@ END_TEST
 
 START_TEST(test_needs_pci)
 {
-	m.p.pci.present = false;
+	m.p.pci.segment_count = 0;
 	ck_assert_int_eq(load(), -EINVAL);
 	expect_text("needs PCI: leave out --platform transport=mmio");
 }

@@ -74,8 +74,9 @@ START_TEST(test_map)
 	if (maps[_i].high)
 		ck_assert_uint_eq(p.ram[1].base, GIB(4));
 	ck_assert_uint_eq(p.ram[1].size_bytes, maps[_i].high);
-	ck_assert_uint_eq(p.pci.mmio64.base, maps[_i].mem64);
-	ck_assert_uint_eq(p.pci.mmio64.size_bytes, end - maps[_i].mem64);
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.base, maps[_i].mem64);
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.size_bytes,
+			  end - maps[_i].mem64);
 	ck_assert_uint_eq(p.pa_bits, maps[_i].pa_bits);
 }
 END_TEST
@@ -88,9 +89,9 @@ START_TEST(test_disjoint)
 	const struct plat_range r[] = {
 		p.ram[0],
 		p.ram[1],
-		p.pci.mmio32,
-		p.pci.mmio64,
-		p.pci.ecam,
+		p.pci.segment[0].mmio32,
+		p.pci.segment[0].mmio64,
+		p.pci.segment[0].ecam,
 		p.virtio_mmio,
 		p.intc.ioapic,
 		{ PLAT_MMIO, X86_LAPIC_BASE, KIB(4) },
@@ -103,10 +104,13 @@ START_TEST(test_disjoint)
 			ck_assert(r[i].base >= r[k].base + r[k].size_bytes ||
 				  r[k].base >= r[i].base + r[i].size_bytes);
 	}
-	ck_assert_uint_eq(p.pci.ecam.size_bytes, MIB(1) * p.pci.bus_count);
+	ck_assert_uint_eq(p.pci.segment[0].ecam.size_bytes,
+			  MIB(1) * p.pci.segment[0].bus_count);
 	/* Where CLOUDHV.fd's window is. */
-	ck_assert_uint_eq(p.pci.mmio32.base, 0xc0000000);
-	ck_assert_uint_le(p.pci.ecam.base + p.pci.ecam.size_bytes, 0xf8000000);
+	ck_assert_uint_eq(p.pci.segment[0].mmio32.base, 0xc0000000);
+	ck_assert_uint_le(p.pci.segment[0].ecam.base +
+				  p.pci.segment[0].ecam.size_bytes,
+			  0xf8000000);
 }
 END_TEST
 
@@ -122,13 +126,15 @@ START_TEST(test_q35)
 	ck_assert_uint_eq(p.ram[0].size_bytes, GIB(2));
 	ck_assert_uint_eq(p.ram[1].base, GIB(4));
 	ck_assert_uint_eq(p.ram[1].size_bytes, KIB(4));
-	ck_assert_uint_eq(p.pci.mmio32.base, GIB(2));
-	ck_assert_uint_eq(p.pci.mmio32.base + p.pci.mmio32.size_bytes,
+	ck_assert_uint_eq(p.pci.segment[0].mmio32.base, GIB(2));
+	ck_assert_uint_eq(p.pci.segment[0].mmio32.base +
+				  p.pci.segment[0].mmio32.size_bytes,
 			  0xfc000000);
-	ck_assert_uint_lt(p.pci.mmio32.base + p.pci.mmio32.size_bytes,
+	ck_assert_uint_lt(p.pci.segment[0].mmio32.base +
+				  p.pci.segment[0].mmio32.size_bytes,
 			  p.virtio_mmio.base);
-	ck_assert_uint_eq(p.pci.ecam.size_bytes, 0);
-	ck_assert_uint_eq(p.pci.bus_count, 1);
+	ck_assert_uint_eq(p.pci.segment[0].ecam.size_bytes, 0);
+	ck_assert_uint_eq(p.pci.segment[0].bus_count, 1);
 	ck_assert_uint_eq(p.pci.pio_chipset.base, 0x600);
 	/* The firmware area is free of VMX's pages. */
 	ck_assert_uint_le(X86_TSS_BASE + 3 * KIB(4), GIB(4) - MIB(16));
@@ -183,21 +189,23 @@ START_TEST(test_window_behind_ram)
 	caps.pa_bits = _i & 4 ? 40 : 46;
 	cfg.memory.size_bytes = GIB(8);
 	ck_assert_int_eq(layout(), 0);
-	ck_assert_uint_eq(p.pci.mmio64.base, p.q35 ? GIB(10) : GIB(9));
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.base,
+			  p.q35 ? GIB(10) : GIB(9));
 	ck_assert_int_eq(p.pci.mmio64_fixed, cfg.platform.vmgenid && !p.q35);
 	ck_assert_int_eq(pmem_place(&p, NULL, &cfg, &d), 0);
 	if (!cfg.platform.vmgenid)
 		return;
 	ck_assert_uint_eq(p.vmgenid.size_bytes, DEVICE_PAGE);
 	if (p.q35) {
-		ck_assert_uint_ge(p.pci.mmio64.base,
+		ck_assert_uint_ge(p.pci.segment[0].mmio64.base,
 				  p.vmgenid.base + DEVICE_PAGE);
 		return;
 	}
-	ck_assert_uint_eq(p.pci.mmio64.base, GIB(9));
+	ck_assert_uint_eq(p.pci.segment[0].mmio64.base, GIB(9));
 	ck_assert_uint_ge(p.vmgenid.base,
-			  p.pci.mmio64.base + p.pci.mmio64.size_bytes);
-	ck_assert_uint_ge(p.pci.mmio64.size_bytes, GIB(500));
+			  p.pci.segment[0].mmio64.base +
+				  p.pci.segment[0].mmio64.size_bytes);
+	ck_assert_uint_ge(p.pci.segment[0].mmio64.size_bytes, GIB(500));
 	ck_assert_uint_le(p.vmgenid.base, TIB(5));
 }
 END_TEST
@@ -235,8 +243,8 @@ START_TEST(test_transport)
 {
 	cfg.platform.transport = TRANSPORT_MMIO;
 	ck_assert_int_eq(layout(), 0);
-	ck_assert(!p.pci.present);
-	ck_assert_uint_eq(p.pci.ecam.size_bytes, 0);
+	ck_assert(!p.pci.segment_count);
+	ck_assert_uint_eq(p.pci.segment[0].ecam.size_bytes, 0);
 }
 END_TEST
 

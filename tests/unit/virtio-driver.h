@@ -214,11 +214,11 @@ static inline void bed_run(struct bed *b, unsigned rounds)
 static inline void bed_platform(struct platform *p)
 {
 	p->pci = (struct plat_pci){
-		.present = true,
-		.ecam = { PLAT_MMIO, BED_ECAM, MIB(1) },
-		.bus_count = 1,
-		.mmio32 = { PLAT_MMIO, BED_MEM32, MIB(16) },
-		.mmio64 = { PLAT_MMIO, BED_MEM64, GIB(1) },
+		.segment_count = 1,
+		.segment[0] = { .ecam = { PLAT_MMIO, BED_ECAM, MIB(1) },
+				.bus_count = 1,
+				.mmio32 = { PLAT_MMIO, BED_MEM32, MIB(16) },
+				.mmio64 = { PLAT_MMIO, BED_MEM64, GIB(1) } },
 		.cf8 = true,
 		.intx_present = true,
 		.intx = { 16, 17, 18, 19 },
@@ -264,7 +264,7 @@ static inline void bed_open(struct bed *b, enum transport_choice transport,
 	CHECK(!event_add(b->env.loop, &b->idle, EPOLLIN));
 	CHECK(!device_new(&b->host, &pci_host_class, "__pci", NULL, &b->env,
 			  NULL, &d));
-	b->env.pci = pci_host_root(b->host);
+	b->env.pci[0] = pci_host_root(b->host);
 }
 
 static inline void bed_close(struct bed *b)
@@ -625,7 +625,7 @@ static inline void drv_msix(struct drv *drv, unsigned vectors)
 /* How often the device has fired MSI-X vector @i since the last call. */
 static inline unsigned drv_fired(struct drv *drv, unsigned i)
 {
-	struct pci_func *f = drv->b->env.pci->func[drv->slot];
+	struct pci_func *f = drv->b->env.pci[0]->func[drv->slot];
 	uint64_t count = 0;
 
 	if (read(f->msix.vector[i].msi.fd, &count, 8) != 8)
