@@ -510,6 +510,8 @@ int vhost_frontend_start(struct vhost_frontend *vf, unsigned index,
 	if (!err)
 		err = tell_fd(vf, VU_SET_VRING_CALL, index, ring->call, d);
 	if (!err)
+		err = tell_fd(vf, VU_SET_VRING_ERR, index, ring->broken, d);
+	if (!err)
 		err = tell_fd(vf, VU_SET_VRING_KICK, index, ring->kick, d);
 	if (!err && vf->features & VU_F_PROTOCOL_FEATURES)
 		err = vhost_frontend_enable(vf, index, !ring->idle, d);

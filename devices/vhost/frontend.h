@@ -49,12 +49,13 @@ struct vhost_frontend {
 	struct vu_inflight inflight;
 };
 
-/** struct vhost_ring - one queue, as the back end is told of it; @idle: it
- * shall not be processed until vhost_frontend_enable() */
+/** struct vhost_ring - one queue, as the back end is told of it; @broken: the
+ * eventfd by which it says that the driver breaks rules; @idle: it shall not be
+ * processed until vhost_frontend_enable() */
 struct vhost_ring {
 	uint32_t size, base;
 	const void *desc, *avail, *used;
-	int kick, call;
+	int kick, call, broken;
 	bool idle;
 };
 

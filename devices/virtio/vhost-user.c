@@ -36,6 +36,9 @@
  * the driver starts, and each time that it is connected to again. Ours takes
  * VIRTIO_SERVED_QUEUE entries, or more if it is told to.
  *
+ * A back end that finds a ring broken says so (SET_VRING_ERR), and the guest
+ * sees DEVICE_NEEDS_RESET.
+ *
  * Threads: see virtio.h; the connection and the rings are guarded by
  * virtio_device.lock. A back end that does not answer is waited for
  * (frontend.h), so the connection, reconnects and a card's control queue have
@@ -50,6 +53,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -105,6 +109,7 @@ enum { NET_STATUS = 6, NET_PAIRS = 8, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
  * @ready: it knows features and memory; @told: it, or one before it, was told
  *	of a ring since the last reset
  * @watched: conn, and request if there is one, are in the event loop
+ * @broken: an eventfd, for all rings; in the event loop as long as @thread is
  * @retry: when it is gone; @retry_ms: next delay
  * @thread: see the DOC block; NULL: tables only
  * @lost: how often it went
@@ -123,7 +128,7 @@ struct remote {
 	uint8_t config[VU_CONFIG_MAX];
 	uint64_t first;
 	bool ready, told, watched;
-	struct event_source conn, request;
+	struct event_source conn, request, broken;
 	struct event_timer retry;
 	struct iothread *thread;
 	unsigned retry_ms, lost;
@@ -265,6 +270,7 @@ static int start_queue(struct remote *rm, unsigned queue, struct diag *d)
 		.used = q->ring.device,
 		.kick = q->kick.fd,
 		.call = virtio_call_fd(&rm->vd, queue),
+		.broken = rm->broken.fd,
 		.idle = !in_use(rm, queue),
 	};
 
@@ -374,6 +380,26 @@ static int watch(struct remote *rm, struct diag *d)
 	return 0;
 }
 
+/* Has a back end said so since the last time? */
+static bool take_broken(struct remote *rm)
+{
+	uint64_t count;
+
+	return read(rm->broken.fd, &count, sizeof(count)) == sizeof(count);
+}
+
+static void broken_ready(void *opaque, uint32_t events)
+{
+	struct remote *rm = opaque;
+
+	(void)events;
+	pthread_mutex_lock(&rm->vd.lock);
+	if (take_broken(rm) && rm->told)
+		virtio_lost(&rm->vd, "its back end says that a ring breaks the "
+				     "rules");
+	pthread_mutex_unlock(&rm->vd.lock);
+}
+
 /* All queues have been stopped: nothing is in flight that anybody wants. From
  * the first reset on the device is whole, and its thread may use it too. */
 static void remote_reset(struct virtio_device *vd)
@@ -388,6 +414,8 @@ static void remote_reset(struct virtio_device *vd)
 			err = vhost_frontend_status(&rm->vf, 0, &d);
 		check_alive(rm, err, &d);
 	}
+	if (rm->thread)
+		take_broken(rm);
 	rm->ready = rm->told = false;
 	rm->pairs_used = 1;
 	vhost_frontend_forget(&rm->vf);
@@ -724,6 +752,28 @@ static int open_socket(struct remote *rm, enum vhost_mode mode, struct diag *d)
 	return unix_address(&rm->addr, what, rm->socket, d);
 }
 
+static int broken_new(struct remote *rm, struct diag *d)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), err;
+
+	if (fd < 0)
+		return diag_errno(d, errno, "%s: eventfd", rm->who);
+	rm->broken = (struct event_source){ fd, broken_ready, rm };
+	err = event_add(iothread_loop(rm->thread), &rm->broken, EPOLLIN);
+	if (err) {
+		close(fd);
+		return diag_errno(d, -err, "%s: cannot watch an eventfd",
+				  rm->who);
+	}
+	return 0;
+}
+
+static void broken_free(struct remote *rm)
+{
+	event_del(iothread_loop(rm->thread), &rm->broken);
+	close(rm->broken.fd);
+}
+
 /* With the first connection. */
 static int remote_run(struct remote *rm, struct diag *d)
 {
@@ -734,14 +784,25 @@ static int remote_run(struct remote *rm, struct diag *d)
 	err = iothread_new(&rm->thread, name, NULL, d);
 	if (err)
 		return err;
+	err = broken_new(rm, d);
+	if (err)
+		goto err_thread;
 	err = event_timer_init(&rm->retry, iothread_loop(rm->thread),
 			       retry_expired, rm);
-	if (err)
+	if (err) {
 		diag_errno(d, -err, "%s: cannot make a timer", rm->who);
-	else if ((err = meet(rm, d)))
-		event_timer_release(&rm->retry);
+		goto err_broken;
+	}
+	err = meet(rm, d);
 	if (err)
-		iothread_free(rm->thread);
+		goto err_timer;
+	return 0;
+err_timer:
+	event_timer_release(&rm->retry);
+err_broken:
+	broken_free(rm);
+err_thread:
+	iothread_free(rm->thread);
 	return err;
 }
 
@@ -768,6 +829,8 @@ static void remote_unrealize(struct virtio_device *vd)
 	struct remote *rm = to_remote(vd);
 
 	unwatch(rm);
+	if (rm->thread)
+		broken_free(rm);
 	event_timer_release(&rm->retry);
 	vhost_frontend_release(&rm->vf);
 	unix_unlisten(&rm->listener);

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: virtio-blk (VIRTIO 1.3 sec. 5.2)
+ * DOC: virtio-blk (VIRTIO 1.3 sec. 5.2), also over vhost-user
  *
  * prepare: head -c 1048576 /dev/zero >disk
+ * prepare: cp disk served
+ * prepare: { $SPANDREL device blk --socket s
+ *	--disk path=served,serial=payload >log 2>&1 & }
+ * prepare: server=$!
+ * prepare: while ! [ -S s ]; do sleep 0.1; done
  * run pci: --disk path=disk,serial=payload
  * run mmio: --disk path=disk,serial=payload --platform transport=mmio
  * run threads: --disk path=disk,serial=payload,_disable_io_uring=on
- * after: [ "$(head -c 3592 disk | tail -c 8)" = spandrel ]
+ * run served: --disk vhost_user=on,socket=s --memory size=128M,shared=on
+ * run served-mmio: --disk vhost_user=on,socket=s --platform transport=mmio
+ *	--memory size=128M,shared=on
+ * after: kill $server
+ * after: [ "$(cat disk served | tr -d '\000' | grep -c spandrel)" = 1 ]
  * after: [ $(wc -c <disk) = 1048576 ]
  */
 #include "exercise.h"

@@ -380,6 +380,35 @@ START_TEST(resets)
 }
 END_TEST
 
+/* Class (p): the back end finds the ring broken, and the guest hears of it as
+ * of a device of ours. What was said before a reset is not said of what comes
+ * after it. */
+START_TEST(broken)
+{
+	const struct vbuf nowhere = { BED_RAM_A - 1, 2, 0 };
+
+	begin(_i);
+	for (unsigned i = 0; i < 3; i++) {
+		run();
+		round_trip(0, (uint8_t)i);
+		drv_chain(&drv, 0, &nowhere, 1);
+		drv_kick(&drv, 0);
+		ck_assert(BED_UNTIL(drv_status(&drv) & VIRTIO_NEEDS_RESET));
+		drv_set_status(&drv, 0);
+		ck_assert_uint_eq(drv_status(&drv), 0);
+	}
+	run();
+	drv_chain(&drv, 0, &nowhere, 1);
+	drv_kick(&drv, 0);
+	drv_set_status(&drv, 0);
+	run();
+	for (unsigned i = 0; i < 5; i++)
+		round_trip(i, (uint8_t)i);
+	ck_assert_uint_eq(drv_status(&drv) & VIRTIO_NEEDS_RESET, 0);
+	end();
+}
+END_TEST
+
 /* kill -9 with requests in flight: none is lost, none is done twice. */
 START_TEST(killed)
 {
@@ -1276,6 +1305,7 @@ static TCase *both_formats(bool packed)
 	tcase_add_loop_test(t, works, 0, 2);
 	tcase_add_loop_test(t, gone_at_once, 0, 2);
 	tcase_add_loop_test(t, resets, 0, 2);
+	tcase_add_loop_test(t, broken, 0, 2);
 	tcase_add_loop_test(t, killed, 0, 2);
 	tcase_add_loop_test(t, killed_often, 0, 2);
 	tcase_add_loop_test(t, away, 0, 2);
