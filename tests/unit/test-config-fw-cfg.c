@@ -9,6 +9,7 @@
 #include "vmm/config.h"
 #include "vmm/schema.h"
 
+#include "tests/unit/config-parse.h"
 #include "tests/unit/suite.h"
 
 #define N11	   "nnnnnnnnnnn"
@@ -64,26 +65,12 @@ static const struct {
 	  "--fw-cfg-config disable: has no items", 0 },
 };
 
-static int parse(struct vm_config *c, const char *value, struct diag *d)
-{
-	const struct schema_option *o =
-		schema_find(&vm_config_schema, "fw-cfg-config", 13);
-	int err = vm_config_init(c, "x86_64", d);
-
-	ck_assert_ptr_nonnull(o);
-	if (!err)
-		err = schema_parse(o, value, c, d);
-	if (!err)
-		err = vm_config_complete(c, d);
-	return err ? err : vm_config_check(c, "x86_64", d);
-}
-
 START_TEST(values)
 {
 	struct fw_cfg_given *g = NULL;
 	struct diag d = DIAG_INIT;
 	struct vm_config c;
-	int err = parse(&c, cases[_i].value, &d);
+	int err = config_parse(&c, "fw-cfg-config", cases[_i].value, &d);
 
 	if (cases[_i].sentence) {
 		ck_assert_int_eq(err, -EINVAL);

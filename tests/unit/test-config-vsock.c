@@ -8,6 +8,7 @@
 #include "vmm/config.h"
 #include "vmm/schema.h"
 
+#include "tests/unit/config-parse.h"
 #include "tests/unit/suite.h"
 
 #define X10  "xxxxxxxxxx"
@@ -46,25 +47,11 @@ static const struct {
 	  0, NULL, NULL },
 };
 
-static int parse(struct vm_config *c, const char *value, struct diag *d)
-{
-	const struct schema_option *o =
-		schema_find(&vm_config_schema, "vsock", 5);
-	int err = vm_config_init(c, "x86_64", d);
-
-	ck_assert_ptr_nonnull(o);
-	if (!err)
-		err = schema_parse(o, value, c, d);
-	if (!err)
-		err = vm_config_complete(c, d);
-	return err ? err : vm_config_check(c, "x86_64", d);
-}
-
 START_TEST(values)
 {
 	struct diag d = DIAG_INIT;
 	struct vm_config c;
-	int err = parse(&c, cases[_i].value, &d);
+	int err = config_parse(&c, "vsock", cases[_i].value, &d);
 
 	if (cases[_i].sentence) {
 		ck_assert_int_eq(err, -EINVAL);
@@ -86,7 +73,7 @@ START_TEST(only_one)
 	struct diag d = DIAG_INIT;
 	struct vm_config c;
 
-	ck_assert_int_eq(parse(&c, "cid=3,socket=v", &d), 0);
+	ck_assert_int_eq(config_parse(&c, "vsock", "cid=3,socket=v", &d), 0);
 	ck_assert_int_eq(
 		schema_parse(schema_find(&vm_config_schema, "vsock", 5),
 			     "cid=4,socket=w", &c, &d),
