@@ -18,8 +18,8 @@ static const uint8_t variables_guid[16] = {
 	0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50,
 };
 
-static bool has(const uint8_t *head, size_t len, size_t at, const void *mark,
-		size_t mark_len)
+bool firmware_mark_at(const uint8_t *head, size_t len, size_t at,
+		      const void *mark, size_t mark_len)
 {
 	return range_within(at, mark_len, 0, len) &&
 	       !memcmp(head + at, mark, mark_len);
@@ -27,13 +27,14 @@ static bool has(const uint8_t *head, size_t len, size_t at, const void *mark,
 
 bool firmware_volume_at(const uint8_t *head, size_t len, size_t at)
 {
-	return has(head, len, at + FV_MARK, "_FVH", 4);
+	return firmware_mark_at(head, len, at + FV_MARK, "_FVH", 4);
 }
 
 bool firmware_is_variables(const uint8_t *head, size_t len)
 {
 	return firmware_volume_at(head, len, 0) &&
-	       has(head, len, FV_GUID, variables_guid, sizeof(variables_guid));
+	       firmware_mark_at(head, len, FV_GUID, variables_guid,
+				sizeof(variables_guid));
 }
 
 bool firmware_is_arm64_code(const uint8_t *head, size_t len)

@@ -19,6 +19,10 @@
 
 #define FIRMWARE_ARM64_VOLUME 0x1000
 
+/** firmware_mark_at - are there the @mark_len bytes of @mark at @at? */
+bool firmware_mark_at(const uint8_t *head, size_t len, size_t at,
+		      const void *mark, size_t mark_len);
+
 /** firmware_volume_at - does a volume begin at @at? */
 bool firmware_volume_at(const uint8_t *head, size_t len, size_t at);
 

@@ -5,18 +5,9 @@
  * Recognised by marks at fixed places, only to be named in a message; those of
  * firmware are in arch/firmware-marks.h.
  */
-#include <string.h>
-
 #include "arch/firmware-marks.h"
 #include "arch/x86_64/boot.h"
 #include "arch/x86_64/pc-firmware.h"
-
-static bool has(const struct x86_image *img, unsigned at, const char *mark,
-		unsigned bytes)
-{
-	return at + bytes <= img->head_bytes &&
-	       !memcmp(img->head + at, mark, bytes);
-}
 
 /* Marks that speak for themselves. */
 static const char *by_mark(const struct x86_image *img)
@@ -44,7 +35,8 @@ static const char *by_mark(const struct x86_image *img)
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
-		if (has(img, known[i].at, known[i].mark, known[i].bytes))
+		if (firmware_mark_at(img->head, img->head_bytes, known[i].at,
+				     known[i].mark, known[i].bytes))
 			return known[i].is;
 	return NULL;
 }
