@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -27,6 +25,7 @@
 #include "devices/device.h"
 #include "devices/tpm/swtpm.h"
 #include "devices/tpm/tpm.h"
+#include "tests/unit/patience.h"
 
 #define BASE  0x10000
 #define STEPS 500
@@ -109,23 +108,7 @@ static struct platform platform;
 static struct vm_config config;
 static struct device_env env;
 static struct tpm_config item;
-static struct event_source idle;
 static struct irq_sink sink;
-static unsigned rounds;
-
-static void on_idle(void *opaque, uint32_t events)
-{
-	(void)opaque;
-	(void)events;
-	if (!rounds--)
-		event_loop_stop(env.loop);
-}
-
-static void run(void)
-{
-	rounds = 2;
-	event_loop_run(env.loop);
-}
 
 static void forget(void)
 {
@@ -145,8 +128,6 @@ static void once(void)
 				   .loop = event_loop_new(NULL),
 				   .platform = &platform,
 				   .config = &config };
-	idle = (struct event_source){ eventfd(1, EFD_CLOEXEC), on_idle, NULL };
-	CHECK(!event_add(env.loop, &idle, EPOLLIN));
 	server.at.sun_family = AF_UNIX;
 	snprintf(server.at.sun_path, sizeof(server.at.sun_path),
 		 "/tmp/fuzz-tpm-%d", (int)getpid());
@@ -213,7 +194,7 @@ static void step(struct device *dev, const uint8_t *p)
 		say(p);
 		break;
 	case 5:
-		run();
+		loop_run_ready(env.loop);
 		break;
 	case 6:
 		if (p[1] == 6)
@@ -239,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	for (size_t at = 1; at + 6 <= MIN(len, 1 + 6 * (size_t)STEPS); at += 6)
 		step(dev, data + at);
-	run();
+	loop_run_ready(env.loop);
 	device_free(dev);
 	return 0;
 }
