@@ -8,22 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The whole of @t into @fd: 0 or -errno. */
-static int write_all(int fd, const struct arch_table *t)
-{
-	size_t done = 0;
-
-	while (done < t->size_bytes) {
-		ssize_t n = write(fd, t->data + done, t->size_bytes - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		done += (size_t)n;
-	}
-	return 0;
-}
+#include "vmm/base/file.h"
 
 static int write_file(int dir_fd, const char *dir, const struct arch_table *t,
 		      struct diag *d)
@@ -35,7 +20,7 @@ static int write_file(int dir_fd, const char *dir, const struct arch_table *t,
 	if (fd < 0)
 		return diag_errno(d, errno, "--out: cannot create %.200s/%s",
 				  dir, t->name);
-	err = write_all(fd, t);
+	err = file_write_at(fd, 0, t->data, t->size_bytes);
 	if (close(fd) && !err)
 		err = -errno;
 	if (err)
