@@ -104,10 +104,10 @@ int layout_check_memory(const struct vm_config *cfg,
 				 size, page);
 	if (size > room)
 		return diag_fail(d, E2BIG,
-				 "--memory size=%" PRIu64 ": at most %" PRIu64
+				 "%s%" PRIu64 ": at most %" PRIu64
 				 " bytes fit below the limit of %u address "
 				 "bits",
-				 size, room, bits);
+				 vm_config_ram_words(cfg), size, room, bits);
 	return 0;
 }
 

@@ -128,6 +128,11 @@ uint64_t vm_config_ram_bytes(const struct vm_config *c)
 	return sum;
 }
 
+const char *vm_config_ram_words(const struct vm_config *c)
+{
+	return c->zone_count ? "--memory-zone: together " : "--memory size=";
+}
+
 bool vm_config_ram_shared(const struct vm_config *c)
 {
 	for (unsigned i = 0; i < c->zone_count; i++)

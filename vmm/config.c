@@ -861,7 +861,8 @@ void vm_config_warn(const struct vm_config *c)
 	if (sysinfo(&host) || !mul_u64(host.totalram, host.mem_unit, &ram))
 		return;
 	if (vm_config_ram_bytes(c) > ram)
-		log_warn("--memory size=%" PRIu64 "M: this host has only "
-			 "%" PRIu64 "M of RAM",
-			 vm_config_ram_bytes(c) >> 20, ram >> 20);
+		log_warn("%s%" PRIu64 "M: this host has only %" PRIu64
+			 "M of RAM",
+			 vm_config_ram_words(c), vm_config_ram_bytes(c) >> 20,
+			 ram >> 20);
 }

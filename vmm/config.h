@@ -460,6 +460,10 @@ int vm_config_check(const struct vm_config *c, const char *arch,
 /** vm_config_ram_bytes - RAM of the machine, all zones together */
 uint64_t vm_config_ram_bytes(const struct vm_config *c);
 
+/** vm_config_ram_words - how a sentence about vm_config_ram_bytes() begins,
+ * before the number */
+const char *vm_config_ram_words(const struct vm_config *c);
+
 /** vm_config_ram_shared - can other processes map all of it? */
 bool vm_config_ram_shared(const struct vm_config *c);
 

@@ -157,7 +157,8 @@ static void fill_pci(struct platform *p)
 }
 
 /* What lies above RAM. @end: first address that the guest cannot have. */
-static int fill_high(struct platform *p, uint64_t end, struct diag *d)
+static int fill_high(struct platform *p, const struct vm_config *cfg,
+		     uint64_t end, struct diag *d)
 {
 	uint64_t ram_end = ARM64_RAM_BASE + p->ram[0].size_bytes;
 	uint64_t high = MAX(ARM64_HIGH_BASE, align_up(ram_end, GIB(1)));
@@ -172,11 +173,11 @@ static int fill_high(struct platform *p, uint64_t end, struct diag *d)
 		if (!more)
 			return 0;
 		return diag_fail(d, E2BIG,
-				 "--memory size=%" PRIu64 ": leaves no room "
-				 "for the interrupt controller of %u vCPUs: "
-				 "at most %u vCPUs",
-				 p->ram[0].size_bytes, p->cpu_count,
-				 ARM64_GICR_LOW_MAX);
+				 "%s%" PRIu64 ": leaves no room for the "
+				 "interrupt controller of %u vCPUs: at most %u "
+				 "vCPUs",
+				 vm_config_ram_words(cfg), p->ram[0].size_bytes,
+				 p->cpu_count, ARM64_GICR_LOW_MAX);
 	}
 	if (more) {
 		p->intc.redist[1] =
@@ -272,7 +273,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	if (p->pci.segment_count)
 		fill_pci(p);
 	fill_intc(p, cfg, caps);
-	err = fill_high(p, UINT64_C(1) << bits, d);
+	err = fill_high(p, cfg, UINT64_C(1) << bits, d);
 	if (err)
 		return err;
 	/* Memory that is not RAM goes anywhere above it without a PCI window.

@@ -31,9 +31,10 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 	if (size < KIB(128) || size % caps->page_size_bytes ||
 	    size - low > FAKE_RAM_HIGH_BYTES)
 		return diag_fail(d, EINVAL,
-				 "--memory size=%" PRIu64 ": must be pages of "
-				 "%" PRIu64 " bytes, from 128 KiB to 64 GiB",
-				 size, caps->page_size_bytes);
+				 "%s%" PRIu64 ": must be pages of %" PRIu64
+				 " bytes, from 128 KiB to 64 GiB",
+				 vm_config_ram_words(cfg), size,
+				 caps->page_size_bytes);
 	p->ram[p->ram_count++] = layout_mmio(FAKE_RAM_LOW_GPA, low);
 	if (size > low)
 		p->ram[p->ram_count++] =

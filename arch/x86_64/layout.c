@@ -165,9 +165,9 @@ static int fill_ram(struct platform *p, const struct vm_config *cfg,
 		return err;
 	if (size < X86_HOLE_END)
 		return diag_fail(d, EINVAL,
-				 "--memory size=%" PRIu64 ": x86_64 guests "
-				 "need at least %" PRIu64 " bytes (1 MiB)",
-				 size, X86_HOLE_END);
+				 "%s%" PRIu64 ": x86_64 guests need at least "
+				 "%" PRIu64 " bytes (1 MiB)",
+				 vm_config_ram_words(cfg), size, X86_HOLE_END);
 	p->ram[0] = layout_mmio(0, low);
 	p->ram_count = 1;
 	if (size > low)

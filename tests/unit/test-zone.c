@@ -169,6 +169,37 @@ START_TEST(test_sums)
 }
 END_TEST
 
+/* More than fits, less than is needed. */
+START_TEST(test_sums_that_do_not_fit)
+{
+	static const struct {
+		const char *arch, *zones[3], *sentence;
+	} bad[] = {
+		{ "x86_64",
+		  { "id=a,size=32T", "id=b,size=32T" },
+		  "--memory-zone: together 70368744177664: at most "
+		  "70367670435840 bytes fit below the limit of 46 address "
+		  "bits" },
+		{ "arm64",
+		  { "id=a,size=64T" },
+		  "--memory-zone: together 70368744177664: at most "
+		  "70367670435840 bytes fit below the limit of 46 address "
+		  "bits" },
+		{ "x86_64",
+		  { "id=a,size=64K", "id=b,size=64K" },
+		  "--memory-zone: together 131072: x86_64 guests need at "
+		  "least 1048576 bytes (1 MiB)" },
+	};
+	struct rig r;
+
+	ck_assert_int_eq(rig_make(&r, bad[_i].arch, "0", bad[_i].zones), 0);
+	ck_assert_int_lt(
+		arch_find(bad[_i].arch)->layout(&r.p, &r.cfg, &caps, &r.d), 0);
+	ck_assert_str_eq(r.d.text[0], bad[_i].sentence);
+	rig_free(&r);
+}
+END_TEST
+
 /* ---- places ------------------------------------------------------------- */
 
 #define G GIB(1)
@@ -375,6 +406,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_vhost_user_needs_shared);
 	tcase_add_loop_test(t, test_refused, 0, ARRAY_SIZE(refused));
 	tcase_add_test(t, test_sums);
+	tcase_add_loop_test(t, test_sums_that_do_not_fit, 0, 3);
 	tcase_add_loop_test(t, test_places, 0, ARRAY_SIZE(places));
 	tcase_add_test(t, test_mapped);
 	tcase_add_loop_test(t, test_files, 0, ARRAY_SIZE(files));
