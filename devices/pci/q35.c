@@ -56,15 +56,16 @@ static const struct pci_reg lpc_regs[] = {
 	{ .offset = 0xf0, .size_bytes = 4, .rw = 0xffffc001 },
 };
 
+/* At 0, as after reset, it is nowhere yet. */
 void pci_q35_update(struct pci_root *root)
 {
 	struct bus *mmio = root->dev.env->mmio;
 	uint64_t bar = get_le64(root->bridge.config + PCIEXBAR);
 	uint64_t base = bar & PCIEXBAR_BASE;
 
-	if (!(bar & PCIEXBAR_ON))
+	if (!(bar & PCIEXBAR_ON) || !base)
 		bus_remove(mmio, &root->ecam);
-	else if (!base || bus_move(mmio, &root->ecam, base))
+	else if (bus_move(mmio, &root->ecam, base))
 		log_guest(&root->misuse,
 			  "PCI host bridge: something else is where the guest "
 			  "puts ECAM, 0x%" PRIx64,
