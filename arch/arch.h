@@ -148,13 +148,14 @@ struct arch {
 
 	/**
 	 * @recognise: what machine the firmware of @load is made for; fills
-	 * those fields of @p that layout() must know; NULL: one machine suits
-	 * all. Only where there is firmware
+	 * those fields of @p that layout() must know, and may replace
+	 * @load->kernel_fd by what that firmware can start; NULL: nothing to
+	 * do. Only where there is firmware
 	 *
 	 * Return: 0, -EINVAL, -E2BIG, -EIO; firmware that nobody knows is
 	 * load()'s affair.
 	 */
-	int (*recognise)(struct platform *p, const struct arch_payload *load,
+	int (*recognise)(struct platform *p, struct arch_payload *load,
 			 struct diag *d);
 
 	/**

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "arch/arm64/firmware.h"
 #include "arch/arm64/irqchip.h"
 #include "arch/arm64/layout.h"
 #include "arch/arm64/load.h"
@@ -96,6 +97,7 @@ const struct arch arch_arm64 = {
 	.irqchip_reset = arm64_irqchip_reset,
 	.irqchip_free = arm64_irqchip_free,
 	.tables = arm64_tables,
+	.recognise = arm64_recognise,
 	.load = arm64_load,
 	.vcpu_reset = vcpu_reset,
 };

@@ -15,13 +15,15 @@
  * Files are hostile: nothing in them is used but to refuse them early.
  *
  * A kernel goes to UEFI by fw_cfg (arch/fw-cfg.c), which starts it as the EFI
- * program that it is.
+ * program that it is; Image.gz is none, so it is unpacked once, into memory.
  */
 #include "arch/arm64/firmware.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "arch/arm64/image.h"
 #include "arch/arm64/kernel.h"
@@ -34,6 +36,8 @@
 #define UBOOT_END   16	 /* _end_ofs */
 #define FV_LENGTH   0x20 /* PI 1.8 vol. 3 sec. 3.2.1 */
 #define CHUNK_BYTES KIB(64)
+#define GZIP_MARK   "\x1f\x8b"
+#define KERNEL_MAX  MIB(256) /* five times Debian's */
 #define HEAD_BYTES  (FIRMWARE_ARM64_VOLUME + 64)
 
 /** struct firmware - a file; @head: its first @head_bytes, zeros behind them */
@@ -206,20 +210,85 @@ static int write_dtb(struct guest_ram *ram, const struct platform *p,
 	return err;
 }
 
-/* Firmware starts EFI programs: Image and zboot are, Image.gz is not. */
+/* ---- the kernel for firmware ---------------------------------------------*/
+
+/* All that @u gives into @to, which is at most what the header announces. */
+static int unpack_all(struct unpack *u, int to, struct diag *d)
+{
+	struct image_header h = { .image_bytes = KERNEL_MAX };
+	uint8_t chunk[CHUNK_BYTES];
+	uint64_t at = 0, got;
+	int err;
+
+	do {
+		if ((err = unpack_read(u, chunk, sizeof(chunk), &got, d)) ||
+		    (!at && (err = image_parse(&h, chunk, got, d))))
+			return err;
+		if (at + got > MIN(h.image_bytes, KERNEL_MAX))
+			return diag_fail(d, EINVAL,
+					 "holds more than the %" PRIu64
+					 " bytes that its header announces, or "
+					 "than %" PRIu64,
+					 h.image_bytes, KERNEL_MAX);
+		err = file_write_at(to, at, chunk, got);
+		at += got;
+	} while (!err && got == sizeof(chunk));
+	return err ? diag_errno(d, -err, "cannot be unpacked") : 0;
+}
+
+/* @packed, which is @bytes long: the unpacked one's descriptor or -errno */
+static int unpack_kernel(int packed, uint64_t bytes, struct diag *d)
+{
+	int fd = memfd_create("kernel", MFD_CLOEXEC), err;
+	struct unpack *u;
+
+	if (fd < 0)
+		return diag_errno(d, errno, "cannot be unpacked");
+	err = unpack_new(&u, packed, 0, bytes, UNPACK_GZIP, d);
+	if (!err) {
+		err = unpack_all(u, fd, d);
+		unpack_free(u);
+	}
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+static bool begins_with(int fd, const char mark[2])
+{
+	uint8_t head[2];
+
+	return file_read_at(fd, 0, head, sizeof(head)) == sizeof(head) &&
+	       !memcmp(head, mark, sizeof(head));
+}
+
+int arm64_recognise(struct platform *p, struct arch_payload *load,
+		    struct diag *d)
+{
+	uint64_t bytes;
+	int fd;
+
+	(void)p;
+	if (load->kernel_fd < 0 || !begins_with(load->kernel_fd, GZIP_MARK))
+		return 0;
+	fd = arm64_file_size(&bytes, load->kernel_fd, d);
+	if (!fd)
+		fd = unpack_kernel(load->kernel_fd, bytes, d);
+	if (fd < 0)
+		return diag_fail(d, -fd, "--kernel %s", load->kernel_name);
+	close(load->kernel_fd);
+	load->kernel_fd = fd;
+	return 0;
+}
+
+/* Firmware starts EFI programs. */
 static int check_kernel(const struct arch_payload *load, struct diag *d)
 {
-	uint8_t head[2] = { 0 };
-
-	if (load->kernel_fd < 0 ||
-	    (file_read_at(load->kernel_fd, 0, head, sizeof(head)) ==
-		     sizeof(head) &&
-	     !memcmp(head, "MZ", 2)))
+	if (load->kernel_fd < 0 || begins_with(load->kernel_fd, "MZ"))
 		return 0;
 	return diag_fail(d, ENOEXEC,
 			 "--kernel %s: is not an EFI program, which firmware "
-			 "could start: give an Image that is not packed, or "
-			 "EFI zboot",
+			 "could start: give an Image, Image.gz or EFI zboot",
 			 load->kernel_name);
 }
 

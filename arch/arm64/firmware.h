@@ -18,6 +18,11 @@
  */
 #define ARM64_FIRMWARE_DTB_MAX KIB(496)
 
+/** arm64_recognise - see struct arch.recognise: one machine suits all firmware;
+ * unpacks the kernel if firmware cannot */
+int arm64_recognise(struct platform *p, struct arch_payload *load,
+		    struct diag *d);
+
 /**
  * arm64_firmware_load - recognise firmware by its content and load it
  * @load: with firmware_fd, and platform.rom's memory in @load->rom

@@ -90,7 +90,7 @@ static uint64_t power_of_two_up(uint64_t n)
 	return is_pow2(n) ? n : UINT64_C(2) << (63 - __builtin_clzll(n));
 }
 
-int x86_pc_recognise(struct platform *p, const struct arch_payload *load,
+int x86_pc_recognise(struct platform *p, struct arch_payload *load,
 		     struct diag *d)
 {
 	uint64_t bytes, all;

@@ -19,7 +19,7 @@
 bool x86_is_pc_firmware(const struct x86_image *img);
 
 /** x86_pc_recognise - see struct arch.recognise: fills q35, rom and flash */
-int x86_pc_recognise(struct platform *p, const struct arch_payload *load,
+int x86_pc_recognise(struct platform *p, struct arch_payload *load,
 		     struct diag *d);
 
 /** x86_pc_load - @img into platform.rom: 0, -EINVAL, -E2BIG, -EIO */

@@ -245,11 +245,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return -1;
 	load.firmware_fd = make(&in);
 	if (data[0] & HAS_KERNEL)
-		load.kernel_fd = load.firmware_fd;
+		load.kernel_fd = dup(load.firmware_fd);
 	if (!(data[0] & NO_FW_CFG))
 		load.fw_cfg = fw_cfg_new();
 	run(data[0] & ON_ARM64 ? &arch_arm64 : &arch_x86_64, &load, data[0]);
 	fw_cfg_free(load.fw_cfg);
+	if (load.kernel_fd >= 0)
+		close(load.kernel_fd);
 	close(load.firmware_fd);
 	return 0;
 }

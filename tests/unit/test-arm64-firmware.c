@@ -15,6 +15,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/fw-cfg.h"
 
+#include "tests/unit/arm64-kernels.h"
 #include "tests/unit/suite.h"
 
 #define FILE_BYTES 8192
@@ -120,10 +121,81 @@ START_TEST(test_kernel)
 	if (!_i)
 		ck_assert_str_eq(d.text[0],
 				 "--kernel KERNEL: is not an EFI program, "
-				 "which firmware could start: give an Image "
-				 "that is not packed, or EFI zboot");
+				 "which firmware could start: give an Image, "
+				 "Image.gz or EFI zboot");
 	close(kernel_fd);
 	kernel_fd = -1;
+}
+END_TEST
+
+/* What the machine has for @kernel after the firmware was looked at. */
+static int recognise(struct file kernel, int *fd)
+{
+	struct arch_payload load = { .kernel_name = "KERNEL",
+				     .firmware_name = "FIRMWARE" };
+	int err;
+
+	load.kernel_fd = memfd_create("kernel", MFD_CLOEXEC);
+	ck_assert_int_eq(write(load.kernel_fd, kernel.data, kernel.len),
+			 (ssize_t)kernel.len);
+	err = arch_arm64.recognise(&p, &load, &d);
+	*fd = load.kernel_fd;
+	free(kernel.data);
+	return err;
+}
+
+START_TEST(test_kernel_is_unpacked)
+{
+	struct file plain = make_image(), seen = new_file(IMAGE_BYTES + 1);
+	int fd;
+
+	ck_assert_msg(
+		!recognise(_i ? pack_gzip(make_image()) : make_image(), &fd),
+		"%s", d.text[0]);
+	ck_assert_int_eq(pread(fd, seen.data, seen.len, 0), IMAGE_BYTES);
+	ck_assert_mem_eq(seen.data, plain.data, IMAGE_BYTES);
+	free(plain.data);
+	free(seen.data);
+	close(fd);
+}
+END_TEST
+
+/* No byte more than there should be, or than there is. */
+START_TEST(test_kernel_bad_gzip)
+{
+	static const struct {
+		size_t cut;
+		uint64_t announced;
+		const char *says;
+	} bad[] = {
+		{ 9, IMAGE_MEM_BYTES, "" },
+		{ 0, IMAGE_BYTES - 1,
+		  "holds more than the 196607 bytes that its header announces, "
+		  "or than 268435456" },
+		{ 0, 0, "" },
+	};
+	struct file plain = make_image(), packed;
+	int fd;
+
+	put_le64(plain.data + 16, bad[_i].announced);
+	packed = pack_gzip(plain);
+	packed.len -= bad[_i].cut;
+	ck_assert_int_eq(recognise(packed, &fd), -EINVAL);
+	ck_assert_uint_eq(d.depth, 2);
+	ck_assert_ptr_nonnull(strstr(d.text[0], bad[_i].says));
+	ck_assert_str_eq(d.text[1], "--kernel KERNEL");
+	close(fd);
+}
+END_TEST
+
+/* Something else that is packed. */
+START_TEST(test_kernel_not_an_image)
+{
+	int fd;
+
+	ck_assert_int_eq(recognise(pack_gzip(new_file(100000)), &fd), -ENOEXEC);
+	ck_assert_str_eq(d.text[1], "--kernel KERNEL");
+	close(fd);
 }
 END_TEST
 
@@ -326,6 +398,9 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_uboot);
 	tcase_add_loop_test(tc, test_kernel, 0, 2);
+	tcase_add_loop_test(tc, test_kernel_is_unpacked, 0, 2);
+	tcase_add_loop_test(tc, test_kernel_bad_gzip, 0, 3);
+	tcase_add_test(tc, test_kernel_not_an_image);
 	tcase_add_test(tc, test_acpi);
 	tcase_add_test(tc, test_cuts);
 	tcase_add_test(tc, test_too_large);

@@ -12,24 +12,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include "arch/arm64/image.h"
 #include "arch/arm64/kernel.h"
 #include "vmm/base/bytes.h"
 
+#include "tests/unit/arm64-kernels.h"
 #include "tests/unit/suite.h"
 
-#define RAM_BASE   UINT64_C(0x40000000)
-#define RAM_BYTES  MIB(4)
-#define FILE_BYTES KIB(192) /* of the Image */
-#define MEM_BYTES  KIB(300) /* what it announces */
-
-struct file {
-	uint8_t *data;
-	size_t len;
-};
+#define RAM_BASE  UINT64_C(0x40000000)
+#define RAM_BYTES MIB(4)
 
 static struct guest_ram ram;
 
@@ -47,58 +40,6 @@ static void teardown(void)
 }
 
 /* ---- making kernels ----------------------------------------------------- */
-
-static struct file new_file(size_t len)
-{
-	struct file f = { calloc(1, len ? len : 1), len };
-
-	ck_assert_ptr_nonnull(f.data);
-	return f;
-}
-
-/* An Image as Debian's: MZ, PE header with two sections, incompressible-ish
- * contents. */
-static struct file image(void)
-{
-	struct file f = new_file(FILE_BYTES);
-	uint32_t seed = 1;
-
-	for (size_t i = 4096; i < f.len; i++) {
-		seed = seed * 1664525 + 1013904223;
-		f.data[i] = (uint8_t)(seed >> 24) & 0x3f;
-	}
-	memcpy(f.data, "MZ", 2);
-	put_le64(f.data + 16, MEM_BYTES);
-	put_le64(f.data + 24, 0xa);
-	memcpy(f.data + 56, "ARM\x64", 4);
-	put_le32(f.data + 60, 64);
-	memcpy(f.data + 64, "PE\0\0\x64\xaa", 6);
-	put_le16(f.data + 70, 2);
-	put_le16(f.data + 84, 0xa0);
-	/* .text, .data: raw size, raw place */
-	put_le32(f.data + 64 + 24 + 0xa0 + 16, KIB(124));
-	put_le32(f.data + 64 + 24 + 0xa0 + 20, KIB(4));
-	put_le32(f.data + 64 + 24 + 0xa0 + 40 + 16, KIB(64));
-	put_le32(f.data + 64 + 24 + 0xa0 + 40 + 20, KIB(128));
-	return f;
-}
-
-static struct file gzip(struct file in)
-{
-	struct file f = new_file(in.len + KIB(64));
-	z_stream z = { .next_in = in.data, .avail_in = (uInt)in.len };
-
-	ck_assert_int_eq(deflateInit2(&z, 1, Z_DEFLATED, 16 + MAX_WBITS, 8,
-				      Z_DEFAULT_STRATEGY),
-			 Z_OK);
-	z.next_out = f.data;
-	z.avail_out = (uInt)f.len;
-	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
-	f.len = z.total_out;
-	deflateEnd(&z);
-	free(in.data);
-	return f;
-}
 
 static struct file zstd(struct file in)
 {
@@ -155,9 +96,9 @@ static struct file pack(enum packing packing, struct file f)
 {
 	switch (packing) {
 	case GZIP:
-		return gzip(f);
+		return pack_gzip(f);
 	case ZBOOT_GZIP:
-		return zboot(gzip(f), "gzip");
+		return zboot(pack_gzip(f), "gzip");
 	case ZBOOT_ZSTD:
 		return zboot(zstd(f), "zstd");
 	case PLAIN:
@@ -176,22 +117,22 @@ static const struct good {
 
 START_TEST(test_good)
 {
-	struct file want = image(), f;
+	struct file want = make_image(), f;
 	gpa_t entry = GPA(0), end = GPA(0);
 	struct diag d = DIAG_INIT;
 	uint8_t *got;
 
 	put_le64(want.data + 8, good[_i].text_offset);
-	f = image();
+	f = make_image();
 	put_le64(f.data + 8, good[_i].text_offset);
 	f = pack(good[_i].packing, f);
 	ck_assert_msg(!load(f, &entry, &end, &d), "%s", d.text[0]);
 	ck_assert_uint_eq(entry.v, RAM_BASE + good[_i].text_offset);
-	ck_assert_uint_eq(end.v, entry.v + MEM_BYTES);
-	got = ram_pin(&ram, entry, MEM_BYTES);
+	ck_assert_uint_eq(end.v, entry.v + IMAGE_MEM_BYTES);
+	got = ram_pin(&ram, entry, IMAGE_MEM_BYTES);
 	ck_assert_ptr_nonnull(got);
 	ck_assert_mem_eq(got, want.data, want.len);
-	for (size_t i = want.len; i < MEM_BYTES; i++)
+	for (size_t i = want.len; i < IMAGE_MEM_BYTES; i++)
 		ck_assert_uint_eq(got[i], 0);
 	free(f.data);
 	free(want.data);
@@ -201,7 +142,7 @@ END_TEST
 /* A kernel without EFI stub has no PE header to check. */
 START_TEST(test_no_stub)
 {
-	struct file f = image();
+	struct file f = make_image();
 	gpa_t entry, end;
 
 	memset(f.data, 0, 8);
@@ -251,7 +192,7 @@ static const struct cut {
 START_TEST(test_cut)
 {
 	const struct cut *t = &cuts[_i];
-	struct file f = pack(t->packing, image());
+	struct file f = pack(t->packing, make_image());
 	gpa_t entry, end;
 	struct diag d = DIAG_INIT;
 
@@ -267,7 +208,7 @@ END_TEST
 /* Shorter than whole at any place: never accepted, never out of bounds. */
 START_TEST(test_cut_anywhere)
 {
-	struct file whole = pack((enum packing)_i, image()), f = whole;
+	struct file whole = pack((enum packing)_i, make_image()), f = whole;
 	gpa_t entry, end;
 
 	if (_i >= ZBOOT_GZIP)
@@ -316,7 +257,7 @@ static const struct wrong {
 START_TEST(test_wrong)
 {
 	const struct wrong *t = &wrong[_i];
-	struct file f = image();
+	struct file f = make_image();
 	gpa_t entry, end;
 	struct diag d = DIAG_INIT;
 	int err;
@@ -350,7 +291,7 @@ static const struct wrong container[] = {
 START_TEST(test_container)
 {
 	const struct wrong *t = &container[_i];
-	struct file f = pack(t->packing, image());
+	struct file f = pack(t->packing, make_image());
 	gpa_t entry, end;
 	struct diag d = DIAG_INIT;
 
@@ -365,7 +306,7 @@ END_TEST
 /* The checksum at the end of a gzip stream counts. */
 START_TEST(test_gzip_checksum)
 {
-	struct file f = gzip(image());
+	struct file f = pack_gzip(make_image());
 	gpa_t entry, end;
 	struct diag d = DIAG_INIT;
 
