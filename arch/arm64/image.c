@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "arch/firmware-marks.h"
 #include "vmm/base/bytes.h"
 
 #define IMAGE_MAGIC_AT	 56
@@ -61,19 +62,13 @@ static const struct foreign foreign[] = {
 	  "is a device tree or FIT image, not a kernel Image" },
 };
 
-static bool has(const uint8_t *head, size_t len, size_t at, const char *magic,
-		size_t magic_len)
-{
-	return range_within(at, magic_len, 0, len) &&
-	       !memcmp(head + at, magic, magic_len);
-}
-
 /* Machine numbers count only behind an ELF magic. */
 static bool is_foreign(const struct foreign *f, const uint8_t *head, size_t len)
 {
-	if (f->at == ELF_MACHINE_AT && !has(head, len, 0, "\177ELF", 4))
+	if (f->at == ELF_MACHINE_AT &&
+	    !firmware_mark_at(head, len, 0, "\177ELF", 4))
 		return false;
-	return has(head, len, f->at, f->magic, f->len);
+	return firmware_mark_at(head, len, f->at, f->magic, f->len);
 }
 
 static int refuse(const uint8_t *head, size_t len, uint64_t file_bytes,
@@ -148,14 +143,14 @@ int image_recognise(struct image_packing *out, const uint8_t *head,
 {
 	if (!file_bytes)
 		return diag_fail(d, ENOEXEC, "is empty");
-	if (has(head, head_len, 0, "\x1f\x8b", 2)) {
+	if (firmware_mark_at(head, head_len, 0, "\x1f\x8b", 2)) {
 		*out = (struct image_packing){ UNPACK_GZIP, 0, file_bytes };
 		return 0;
 	}
-	if (has(head, head_len, 0, "MZ", 2) &&
-	    has(head, head_len, 4, "zimg", 4))
+	if (firmware_mark_at(head, head_len, 0, "MZ", 2) &&
+	    firmware_mark_at(head, head_len, 4, "zimg", 4))
 		return recognise_zboot(out, head, head_len, file_bytes, d);
-	if (has(head, head_len, IMAGE_MAGIC_AT, "ARM\x64", 4)) {
+	if (firmware_mark_at(head, head_len, IMAGE_MAGIC_AT, "ARM\x64", 4)) {
 		*out = (struct image_packing){ UNPACK_PLAIN, 0, file_bytes };
 		return 0;
 	}
@@ -170,7 +165,7 @@ int image_parse(struct image_header *out, const uint8_t *head, size_t len,
 	if (len < ARM64_IMAGE_HEADER_BYTES)
 		return diag_fail(d, EINVAL,
 				 "is truncated inside its Image header");
-	if (!has(head, len, IMAGE_MAGIC_AT, "ARM\x64", 4))
+	if (!firmware_mark_at(head, len, IMAGE_MAGIC_AT, "ARM\x64", 4))
 		return refuse(head, len, len, d);
 	h.text_offset = get_le64(head + 8);
 	h.image_bytes = get_le64(head + 16);
@@ -205,7 +200,7 @@ int image_complete(const uint8_t *image, uint64_t len, struct diag *d)
 {
 	uint64_t pe, section, end;
 
-	if (!has(image, len, 0, "MZ", 2))
+	if (!firmware_mark_at(image, len, 0, "MZ", 2))
 		return 0;
 	pe = get_le32(image + IMAGE_PE_AT);
 	if (!range_within(pe, 24, 0, len))
