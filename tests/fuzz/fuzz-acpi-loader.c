@@ -83,14 +83,18 @@ static const struct {
 	FIELD(intc.redist[0].base),
 	FIELD(intc.redist[1].size_bytes),
 	FIELD(intc.pmu),
-	FIELD(pci.present),
-	FIELD(pci.ecam.base),
-	FIELD(pci.ecam.size_bytes),
-	FIELD(pci.bus_count),
-	FIELD(pci.mmio32.base),
-	FIELD(pci.mmio32.size_bytes),
-	FIELD(pci.mmio64.base),
-	FIELD(pci.mmio64.size_bytes),
+	FIELD(pci.segment[0].ecam.base),
+	FIELD(pci.segment[0].ecam.size_bytes),
+	FIELD(pci.segment[0].bus_count),
+	FIELD(pci.segment[0].mmio32.base),
+	FIELD(pci.segment[0].mmio32.size_bytes),
+	FIELD(pci.segment[0].mmio64.base),
+	FIELD(pci.segment[0].mmio64.size_bytes),
+	FIELD(pci.segment[1].ecam.base),
+	FIELD(pci.segment[1].ecam.size_bytes),
+	FIELD(pci.segment[1].bus_count),
+	FIELD(pci.segment[1].mmio64.base),
+	FIELD(pci.segment[1].mmio64.size_bytes),
 	FIELD(pci.pio.base),
 	FIELD(pci.pio.size_bytes),
 	FIELD(pci.pio_chipset.base),
@@ -194,7 +198,8 @@ static void change_numa(struct platform *p, const struct change *c)
 	/* Nodes are only ever added. */
 	p->numa->node_count =
 		MAX(p->numa->node_count, 1 + c->unused % PLAT_NODES_MAX);
-	p->numa->pci_node = c->unused % PLAT_NODES_MAX;
+	p->pci.segment[c->sub % PLAT_SEGMENTS_MAX].node =
+		c->unused % p->numa->node_count;
 	p->numa->hmat |= c->value >> 63;
 	link = &p->numa->link[c->which % p->numa->node_count]
 			     [c->sub % p->numa->node_count];
@@ -254,6 +259,7 @@ static void change(struct platform *p, const struct change *c)
 	default:
 		p->intc.kind = (enum plat_intc_kind)(c->which % 4);
 		p->intc.redist_count = c->sub % (PLAT_REDIST_MAX + 1);
+		p->pci.segment_count = c->value % (PLAT_SEGMENTS_MAX + 1);
 	}
 }
 

@@ -112,7 +112,8 @@ static void make_machine(struct platform *p, struct guest_ram *ram,
 	const struct plat_dev flash = { .role = PLAT_FLASH, .name = "flash" };
 
 	CHECK(!arch->layout(p, &cfg, &caps, NULL));
-	p->pci.present = !(how & NO_PCI);
+	if (how & NO_PCI)
+		p->pci.segment_count = 0;
 	if (how & HAS_FLASH)
 		CHECK(!platform_add(p, &flash, NULL));
 	for (unsigned i = 0; i < p->ram_count; i++)
