@@ -199,8 +199,19 @@ static void queue_stop(struct virtio_queue *q)
 		q->vd->cls->stop(q->vd, q->index);
 }
 
+/* Has somebody asked for an interrupt that nobody has made yet? */
+static bool take_call(struct virtio_queue *q)
+{
+	uint64_t count;
+
+	return q->call.fd > 0 &&
+	       read(q->call.fd, &count, sizeof(count)) == sizeof(count);
+}
+
+/* VIRTIO 1.3 sec. 2.4.1: nothing of before a reset is told after it. */
 static void queue_forget(struct virtio_queue *q)
 {
+	take_call(q);
 	ring_enter(q);
 	virtq_reset(&q->ring);
 	ring_leave(q);
@@ -508,7 +519,7 @@ static void queues_free(struct virtio_device *vd)
 		struct virtio_queue *q = &vd->queue[i];
 
 		source_close(q->loop, &q->kick);
-		source_close(vd->dev.env->loop, &q->call);
+		source_close(q->loop, &q->call);
 		virtq_release(&q->ring);
 		if (q->vd)
 			pthread_mutex_destroy(&q->lock);
@@ -670,8 +681,14 @@ void virtio_pause(struct device *dev)
 
 	pthread_mutex_lock(&vd->lock);
 	vd->paused = true;
-	for (unsigned i = 0; i < vd->queue_count; i++)
-		queue_stop(&vd->queue[i]);
+	for (unsigned i = 0; i < vd->queue_count; i++) {
+		struct virtio_queue *q = &vd->queue[i];
+
+		queue_stop(q);
+		/* For who saves the interrupt, or loads it. */
+		if (take_call(q))
+			vd->transport->interrupt(vd, q);
+	}
 	pthread_mutex_unlock(&vd->lock);
 }
 
@@ -701,11 +718,12 @@ void virtio_watch(struct virtio_device *vd, unsigned queue, bool on)
 static void called(void *opaque, uint32_t events)
 {
 	struct virtio_queue *q = opaque;
-	uint64_t count;
 
 	(void)events;
-	if (read(q->call.fd, &count, sizeof(count)) == sizeof(count))
+	pthread_mutex_lock(&q->vd->lock);
+	if (take_call(q))
 		q->vd->transport->interrupt(q->vd, q);
+	pthread_mutex_unlock(&q->vd->lock);
 }
 
 int virtio_call_fd(struct virtio_device *vd, unsigned queue)
@@ -718,7 +736,7 @@ int virtio_call_fd(struct virtio_device *vd, unsigned queue)
 	if (fd >= 0)
 		return fd;
 	if (q->call.fd <= 0)
-		err = source_open(vd->dev.env->loop, &q->call, called, q);
+		err = source_open(q->loop, &q->call, called, q);
 	return err ? err : q->call.fd;
 }
 

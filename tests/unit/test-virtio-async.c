@@ -431,6 +431,26 @@ START_TEST(offload_gets_kicks_and_interrupts)
 }
 END_TEST
 
+/* An interrupt that was asked for is made before a pause, and not any more
+ * after a reset. */
+START_TEST(offload_forgets_interrupts)
+{
+	begin(&proxy_class, 1);
+	run();
+	signal_fd(proxy->call[1]);
+	dev->cls->pause(dev);
+	ck_assert_uint_eq(drv_interrupts(&drv, 1), 1);
+	bed_run(&bed, 2);
+	ck_assert_uint_eq(drv_interrupts(&drv, 1), 0);
+	dev->cls->resume(dev);
+	signal_fd(proxy->call[1]);
+	drv_set_status(&drv, 0);
+	bed_run(&bed, 2);
+	ck_assert_uint_eq(drv_interrupts(&drv, 1), 0);
+	end();
+}
+END_TEST
+
 /* MSI-X: the vector's own eventfd; without it one that raises INTA. */
 START_TEST(offload_follows_msix)
 {
@@ -501,6 +521,7 @@ int main(void)
 	t = tcase_create("offload");
 	tcase_add_loop_test(t, offload_gets_kicks_and_interrupts, 0, 2);
 	tcase_add_test(t, offload_follows_msix);
+	tcase_add_test(t, offload_forgets_interrupts);
 	tcase_add_loop_test(t, offload_limits_features, 0, 2);
 	tcase_add_test(t, access_platform_on_request);
 	suite_add_tcase(s, t);
