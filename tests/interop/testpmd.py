@@ -34,11 +34,18 @@ def command(out, plugins=PLUGINS):
 
 class Testpmd:
     """testpmd on a vhost-user socket, forwarding in MODE as soon as it can.
-    "io" with one port sends back what comes; --tx-first says that it can."""
+    "io" with one port sends back what comes; --tx-first says that it can. It is
+    a client, or with BACK_END listens there and serves."""
 
-    def __init__(self, start, log, socket, mode, queues=1, *options):
-        port = (f"--vdev=net_virtio_user0,path={socket},queues={queues},"
+    def __init__(self, start, log, socket, mode, queues=1, *options,
+                 back_end=False):
+        user = (f"--vdev=net_virtio_user0,path={socket},queues={queues},"
                 f"mac=52:54:00:00:00:09" + (",cq=1" if queues > 1 else ""))
+        vhost = f"--vdev=net_vhost0,iface={socket},queues={queues}"
+        port = vhost if back_end else user
+        # Else it starts when somebody has been there for a while.
+        if back_end:
+            options += ("--disable-link-check",)
         self.log = log
         self.process = subprocess.Popen(
             [*start, "-l", "0,1", "--no-huge", "-m", str(MEMORY_MIB),
