@@ -32,6 +32,7 @@
 #include "vmm/event.h"
 #include "vmm/irq.h"
 #include "vmm/memory.h"
+#include "vmm/overlay.h"
 #include "vmm/platform.h"
 #include "vmm/stream.h"
 
@@ -68,6 +69,7 @@ struct device_env {
 	struct guest_ram *ram;
 	struct irqchip *irqchip;
 	struct doorbells *doorbells;
+	struct overlays *overlays;
 	struct event_loop *loop;
 	struct pci_root *pci[PLAT_SEGMENTS_MAX];
 	unsigned *virtio_mmio_used;

@@ -6,7 +6,7 @@
 # Suites named in tsan-suites are built and run a second time under TSan.
 unit-suites := $(patsubst $(SRC)/tests/unit/%.c,%,$(wildcard $(SRC)/tests/unit/test-*.c))
 tsan-suites := $(filter test-bus test-event test-irq test-host-fake \
-	test-machine test-chardev test-token-bucket test-block test-qcow2-queues \
+	test-machine test-chardev test-overlay test-token-bucket test-block test-qcow2-queues \
 	test-virtio-%,$(unit-suites))
 tsan-suites += test-vhost-user test-vhost-user-device test-vhost-kernel
 

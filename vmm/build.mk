@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 obj-y += vmm/base/base.o vmm/base/file.o vmm/base/iov.o
 obj-y += vmm/memory.o vmm/file-map.o vmm/bus.o vmm/irq.o vmm/event.o vmm/footprint.o vmm/stream.o \
-	vmm/platform.o vmm/caches.o vmm/identity.o vmm/doorbell.o vmm/token-bucket.o vmm/iothread.o
+	vmm/platform.o vmm/caches.o vmm/identity.o vmm/doorbell.o vmm/overlay.o vmm/token-bucket.o vmm/iothread.o
 obj-y += vmm/host/host.o vmm/host/kvm/kvm.o \
 	$(patsubst $(SRC)/%.c,%.o,$(wildcard $(SRC)/vmm/host/kvm/kvm-$(ARCH).c))
 obj-$(CONFIG_HOST_FAKE) += vmm/host/fake/fake.o vmm/host/fake/cpu.o \

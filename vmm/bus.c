@@ -181,6 +181,22 @@ void bus_write(struct bus *bus, uint64_t addr, unsigned size_bytes,
 		pthread_mutex_unlock(r->lock);
 }
 
+bool bus_show(struct bus *bus, uint64_t addr)
+{
+	const struct bus_region *r;
+	uint64_t offset;
+	bool shown;
+
+	if (!lookup(bus, addr, 1, &r, &offset) || !r->show)
+		return false;
+	if (r->lock)
+		pthread_mutex_lock(r->lock);
+	shown = r->show(r->opaque, offset);
+	if (r->lock)
+		pthread_mutex_unlock(r->lock);
+	return shown;
+}
+
 static void slot_copy(struct slot *to, struct slot *from)
 {
 	PUT(to->base, GET(from->base));

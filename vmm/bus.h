@@ -42,6 +42,9 @@ struct bus_ops {
  * @size_bytes: length, at least 1
  * @ops: handlers
  * @opaque: passed to the handlers
+ * @show: a read at @offset_bytes that the hypervisor cannot describe (arm64: of
+ *	two registers at once): put memory there, which can answer it, or
+ *	return false. NULL: there never is any
  * @lock: taken around each handler call; NULL if handlers lock themselves
  * @name: for messages
  */
@@ -50,6 +53,7 @@ struct bus_region {
 	uint64_t size_bytes;
 	const struct bus_ops *ops;
 	void *opaque;
+	bool (*show)(void *opaque, uint64_t offset_bytes);
 	pthread_mutex_t *lock;
 	const char *name;
 };
@@ -93,5 +97,9 @@ uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size_bytes);
 /** bus_write - a guest writes @size_bytes (1, 2, 4, 8) at @addr */
 void bus_write(struct bus *bus, uint64_t addr, unsigned size_bytes,
 	       uint64_t value);
+
+/** bus_show - a guest reads at @addr, all that is known: true if there is
+ * memory now and the guest shall try again */
+bool bus_show(struct bus *bus, uint64_t addr);
 
 #endif

@@ -34,6 +34,7 @@ struct machine {
 	struct irqchip irqchip;
 	struct arch_irqchip *ic;
 	struct doorbells doorbells;
+	struct overlays overlays;
 	struct event_loop *loop;
 	struct chardev *serial, *console, *debug_console;
 	struct chardev *console_port[CONSOLE_PORTS_MAX];

@@ -142,6 +142,7 @@ static int build_vm(struct machine *m, struct diag *d)
 		return err;
 	m->irqchip.vm = m->vm;
 	m->doorbells.vm = m->vm;
+	overlays_attach(&m->overlays, m->vm);
 	return 0;
 }
 
@@ -149,6 +150,7 @@ static void drop_vm(struct machine *m)
 {
 	m->irqchip.vm = NULL;
 	m->doorbells.vm = NULL;
+	overlays_attach(&m->overlays, NULL);
 	m->host->vm_free(m->vm);
 	m->vm = NULL;
 }

@@ -294,6 +294,7 @@ static void fill_env(struct machine *m)
 		.ram = &m->ram,
 		.irqchip = &m->irqchip,
 		.doorbells = &m->doorbells,
+		.overlays = &m->overlays,
 		.loop = m->loop,
 		.virtio_mmio_used = &m->virtio_mmio_used,
 		.platform = &m->platform,

@@ -29,6 +29,7 @@
 struct rig {
 	struct bus *mmio, *pio;
 	struct event_loop *loop;
+	struct overlays overlays;
 	struct device_env env;
 	struct platform platform;
 	struct irq_sink sink;
@@ -90,6 +91,7 @@ static inline void rig_open(void)
 	rig.platform.ram_count = 2;
 	rig.env = (struct device_env){ .mmio = rig.mmio,
 				       .pio = rig.pio,
+				       .overlays = &rig.overlays,
 				       .loop = rig.loop,
 				       .platform = &rig.platform,
 				       .request = rig_request,

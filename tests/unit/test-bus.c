@@ -177,6 +177,37 @@ static const struct add_case {
 	{ "way behind", 0x10000, TOP, 1, -EINVAL },
 };
 
+static bool probe_show(void *opaque, uint64_t offset)
+{
+	struct probe *p = opaque;
+
+	p->offset = offset;
+	ck_assert_int_eq(pthread_mutex_trylock(p->region.lock), EBUSY);
+	return offset < 8;
+}
+
+START_TEST(test_show)
+{
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct bus *bus = bus_new("test", 0);
+	struct probe a, b;
+
+	probe_init(&a, A_BASE, 0x1000, 0);
+	probe_init(&b, B_BASE, 16, 0);
+	b.region.show = probe_show;
+	b.region.lock = &lock;
+	ck_assert_int_eq(bus_add(bus, &a.region, NULL), 0);
+	ck_assert_int_eq(bus_add(bus, &b.region, NULL), 0);
+	ck_assert(bus_show(bus, B_BASE + 7));
+	ck_assert_uint_eq(b.offset, 7);
+	ck_assert(!bus_show(bus, B_BASE + 8));
+	ck_assert(!bus_show(bus, B_BASE + 16));
+	ck_assert(!bus_show(bus, A_BASE));
+	ck_assert_int_eq(pthread_mutex_trylock(&lock), 0);
+	bus_free(bus);
+}
+END_TEST
+
 START_TEST(test_add)
 {
 	const struct add_case *c = &add_cases[_i];
@@ -502,6 +533,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_access, 0, ARRAY_SIZE(access_cases));
 	tcase_add_test(t, test_whole_space);
+	tcase_add_test(t, test_show);
 	tcase_add_loop_test(t, test_add, 0, ARRAY_SIZE(add_cases));
 	tcase_add_test(t, test_many_regions);
 	tcase_add_test(t, test_remove);

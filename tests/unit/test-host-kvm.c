@@ -587,6 +587,28 @@ START_TEST(test_dirty_pages)
 }
 END_TEST
 
+START_TEST(test_dirty_pages_of_new_ram)
+{
+	struct rig r;
+	uint64_t bitmap[WORDS] = { 0 };
+	gpa_t second;
+
+	if (!rig_open(&r))
+		return;
+	second = r.ram.region[1].gpa;
+	ck_assert_int_eq(host_kvm.ram_unmap(r.vm, second, NULL), 0);
+	ck_assert_int_eq(host_kvm.dirty_start(r.vm, NULL), 0);
+	ck_assert_int_eq(host_kvm.ram_map(r.vm, second, r.ram.region[1].host,
+					  PAGES * r.page, 0, NULL),
+			 0);
+	run_with(&r, 4, 2 * PAGES);
+	ck_assert_int_eq(host_kvm.dirty_take(r.vm, second, bitmap, WORDS, NULL),
+			 0);
+	ck_assert_uint_eq(bitmap[0], 1);
+	rig_close(&r);
+}
+END_TEST
+
 START_TEST(test_dirty_refuses)
 {
 	struct rig r;
@@ -892,6 +914,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_kick_before_run);
 	tcase_add_test(t, test_kick_with_signals_blocked);
 	tcase_add_test(t, test_dirty_pages);
+	tcase_add_test(t, test_dirty_pages_of_new_ram);
 	tcase_add_test(t, test_dirty_refuses);
 	tcase_add_test(t, test_ram_unmap);
 	tcase_add_test(t, test_ram_read_only);

@@ -13,7 +13,9 @@
  * - Devices interrupt by MSI routes + irqfd; wires go to the arch's user-space
  *   IOAPIC (which sends MSIs) or to the GIC through irq_pin().
  * - Doorbells are ioeventfds on MMIO; on ports only where caps.pio_doorbell.
- * - RAM is keyed by GPA and mapped and unmapped as whole regions.
+ * - RAM is keyed by GPA and mapped and unmapped as whole regions, also while
+ *   vCPUs run. It hides devices at the same place, but for writes to read-only
+ *   RAM, which go to the buses.
  *
  * Threads: vm functions from any thread unless stated; each vCPU's run, state
  * get and put from the thread that owns the vCPU (or any one thread while it
@@ -155,7 +157,8 @@ struct host_ops {
 	int (*ram_map)(struct host_vm *vm, gpa_t gpa, void *host,
 		       uint64_t size_bytes, unsigned flags, struct diag *d);
 
-	/** @ram_unmap: hide the region that starts at @gpa */
+	/** @ram_unmap: hide the region that starts at @gpa; afterwards no vCPU
+	 * sees it */
 	int (*ram_unmap)(struct host_vm *vm, gpa_t gpa, struct diag *d);
 
 	/** @commit: create interrupt controller and vCPUs; once */

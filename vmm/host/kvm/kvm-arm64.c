@@ -12,7 +12,8 @@
  *
  * A load or store that the CPU does not describe to the hypervisor (LDP, STP,
  * writeback, SVE) ends the VM with its address when it hits a device: no
- * driver does that, and emulating it would mean decoding A64.
+ * driver does that, and emulating it would mean decoding A64. Loads from what
+ * can be shown as memory (flash) are repeated when it is.
  *
  * Not implemented: choosing the PMU of a big.LITTLE host, steal time, vGIC
  * save and restore, EL2 for guests.
@@ -432,6 +433,32 @@ void kvm_arch_describe(struct kvm_vcpu *vcpu, char *buf, size_t size_bytes)
 
 /* ---- exits -------------------------------------------------------------- */
 
+/* ISS of a data abort (DDI0487, ESR_EL2) */
+#define ISS_WRITE    (1U << 6) /* WnR */
+#define ISS_CACHE_OP (1U << 8) /* CM; WnR is set, too */
+#define OPCODE_BYTES 4
+
+/* As KVM does it where there is no memory at all. */
+static bool skip(struct kvm_vcpu *v)
+{
+	uint64_t pc = 0;
+
+	return !get_reg(v->fd, REG_PC, &pc) &&
+	       !put_reg(v->fd, REG_PC, pc + OPCODE_BYTES);
+}
+
+/* An access that is not described; true: the guest can go on. */
+static bool nisv(struct kvm_vcpu *v)
+{
+	const struct kvm_run *run = v->run;
+
+	if (run->arm_nisv.esr_iss & ISS_CACHE_OP)
+		return skip(v);
+	return !(run->arm_nisv.esr_iss & ISS_WRITE) &&
+	       bus_show(kvm_vm_of(v->base.vm)->cfg.mmio,
+			run->arm_nisv.fault_ipa);
+}
+
 bool kvm_arch_exit(struct kvm_vcpu *vcpu, enum host_event *event)
 {
 	const struct kvm_run *run = vcpu->run;
@@ -439,16 +466,19 @@ bool kvm_arch_exit(struct kvm_vcpu *vcpu, enum host_event *event)
 	size_t size = sizeof(vcpu->base.why);
 	int used;
 
-	if (run->exit_reason == KVM_EXIT_ARM_NISV)
+	if (run->exit_reason == KVM_EXIT_ARM_NISV) {
+		if (nisv(vcpu))
+			return false;
 		used = snprintf(why, size,
 				"vCPU %u: the guest used an instruction on the "
 				"device at 0x%llx that KVM cannot describe "
 				"(a pair, writeback or vector access); ",
 				vcpu->base.index,
 				(unsigned long long)run->arm_nisv.fault_ipa);
-	else
+	} else {
 		used = snprintf(why, size, "vCPU %u: unexpected KVM exit %u; ",
 				vcpu->base.index, run->exit_reason);
+	}
 	kvm_arch_describe(vcpu, why + used, size - (size_t)used);
 	*event = HOST_FATAL;
 	return true;

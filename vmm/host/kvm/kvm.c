@@ -169,6 +169,7 @@ static void vm_free(struct host_vm *base)
 	if (vm->fd >= 0)
 		close(vm->fd);
 	close(vm->kvm_fd);
+	pthread_mutex_destroy(&vm->slot_lock);
 	free(vm->vcpu);
 	free(vm->route);
 	free(vm);
@@ -204,6 +205,7 @@ static int vm_new(struct host_vm **out, const struct host_vm_config *cfg,
 		free(vm);
 		return err;
 	}
+	pthread_mutex_init(&vm->slot_lock, NULL);
 	if (cfg->caps)
 		vm->base.caps = *cfg->caps;
 	err = cfg->caps ? 0 : probe_fd(vm->kvm_fd, &vm->base.caps, d);
@@ -291,10 +293,10 @@ static struct kvm_slot *slot_at(struct kvm_vm *vm, gpa_t gpa)
 	return NULL;
 }
 
-static int ram_map(struct host_vm *base, gpa_t gpa, void *host,
-		   uint64_t size_bytes, unsigned flags, struct diag *d)
+/* slot_lock held, as in the others of this section. */
+static int map_locked(struct kvm_vm *vm, const struct kvm_slot *new,
+		      struct diag *d)
 {
-	struct kvm_vm *vm = kvm_vm_of(base);
 	int err;
 
 	for (unsigned i = 0; i < RAM_REGIONS_MAX; i++) {
@@ -302,19 +304,17 @@ static int ram_map(struct host_vm *base, gpa_t gpa, void *host,
 
 		if (s->used)
 			continue;
-		*s = (struct kvm_slot){
-			.gpa = gpa,
-			.host = host,
-			.size_bytes = size_bytes,
-			.flags = flags & RAM_READ_ONLY ? KVM_MEM_READONLY : 0,
-		};
-		err = slot_update(vm, s, size_bytes);
+		*s = *new;
+		if (vm->logging)
+			s->flags |= KVM_MEM_LOG_DIRTY_PAGES;
+		err = slot_update(vm, s, s->size_bytes);
 		if (err)
 			return diag_errno(d, -err,
 					  "KVM refuses %llu MiB of RAM at "
 					  "0x%llx",
-					  (unsigned long long)size_bytes >> 20,
-					  (unsigned long long)gpa.v);
+					  (unsigned long long)s->size_bytes >>
+						  20,
+					  (unsigned long long)s->gpa.v);
 		s->used = true;
 		return 0;
 	}
@@ -322,9 +322,26 @@ static int ram_map(struct host_vm *base, gpa_t gpa, void *host,
 			 RAM_REGIONS_MAX);
 }
 
-static int ram_unmap(struct host_vm *base, gpa_t gpa, struct diag *d)
+static int ram_map(struct host_vm *base, gpa_t gpa, void *host,
+		   uint64_t size_bytes, unsigned flags, struct diag *d)
 {
 	struct kvm_vm *vm = kvm_vm_of(base);
+	const struct kvm_slot new = {
+		.gpa = gpa,
+		.host = host,
+		.size_bytes = size_bytes,
+		.flags = flags & RAM_READ_ONLY ? KVM_MEM_READONLY : 0,
+	};
+	int err;
+
+	pthread_mutex_lock(&vm->slot_lock);
+	err = map_locked(vm, &new, d);
+	pthread_mutex_unlock(&vm->slot_lock);
+	return err;
+}
+
+static int unmap_locked(struct kvm_vm *vm, gpa_t gpa, struct diag *d)
+{
 	struct kvm_slot *s = slot_at(vm, gpa);
 	int err;
 
@@ -339,11 +356,22 @@ static int ram_unmap(struct host_vm *base, gpa_t gpa, struct diag *d)
 	return 0;
 }
 
-static int dirty_switch(struct host_vm *base, bool on, struct diag *d)
+static int ram_unmap(struct host_vm *base, gpa_t gpa, struct diag *d)
 {
 	struct kvm_vm *vm = kvm_vm_of(base);
 	int err;
 
+	pthread_mutex_lock(&vm->slot_lock);
+	err = unmap_locked(vm, gpa, d);
+	pthread_mutex_unlock(&vm->slot_lock);
+	return err;
+}
+
+static int dirty_switch(struct kvm_vm *vm, bool on, struct diag *d)
+{
+	int err;
+
+	vm->logging = on;
 	for (unsigned i = 0; i < RAM_REGIONS_MAX; i++) {
 		struct kvm_slot *s = &vm->slot[i];
 
@@ -362,29 +390,52 @@ static int dirty_switch(struct host_vm *base, bool on, struct diag *d)
 
 static int dirty_start(struct host_vm *base, struct diag *d)
 {
-	return dirty_switch(base, true, d);
+	struct kvm_vm *vm = kvm_vm_of(base);
+	int err;
+
+	pthread_mutex_lock(&vm->slot_lock);
+	err = dirty_switch(vm, true, d);
+	pthread_mutex_unlock(&vm->slot_lock);
+	return err;
 }
 
 static int dirty_stop(struct host_vm *base, struct diag *d)
 {
-	return dirty_switch(base, false, d);
+	struct kvm_vm *vm = kvm_vm_of(base);
+	int err;
+
+	pthread_mutex_lock(&vm->slot_lock);
+	err = dirty_switch(vm, false, d);
+	pthread_mutex_unlock(&vm->slot_lock);
+	return err;
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): KVM writes to it */
-static int dirty_take(struct host_vm *base, gpa_t gpa, uint64_t *bitmap,
-		      size_t words, struct diag *d)
+static int take_locked(struct kvm_vm *vm, gpa_t gpa, uint64_t *bitmap,
+		       size_t words, struct diag *d)
 {
-	struct kvm_vm *vm = kvm_vm_of(base);
 	struct kvm_slot *s = slot_at(vm, gpa);
 	struct kvm_dirty_log log = { .dirty_bitmap = bitmap };
 
-	if (!s || words * 64 * base->caps.page_size_bytes < s->size_bytes)
+	if (!s || words * 64 * vm->base.caps.page_size_bytes < s->size_bytes)
 		return diag_fail(d, EINVAL, "no bitmap for RAM at 0x%llx",
 				 (unsigned long long)gpa.v);
 	log.slot = (uint32_t)(s - vm->slot);
 	if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
 		return diag_errno(d, errno, "KVM_GET_DIRTY_LOG");
 	return 0;
+}
+
+static int dirty_take(struct host_vm *base, gpa_t gpa, uint64_t *bitmap,
+		      size_t words, struct diag *d)
+{
+	struct kvm_vm *vm = kvm_vm_of(base);
+	int err;
+
+	pthread_mutex_lock(&vm->slot_lock);
+	err = take_locked(vm, gpa, bitmap, words, d);
+	pthread_mutex_unlock(&vm->slot_lock);
+	return err;
 }
 
 /* ---- interrupts and doorbells ------------------------------------------- */

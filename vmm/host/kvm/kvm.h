@@ -10,6 +10,7 @@
 #define VMM_HOST_KVM_KVM_H
 
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -40,6 +41,8 @@ struct kvm_vcpu {
 
 /**
  * struct kvm_vm - one VM
+ * @slot_lock: guards @slot and @logging; nothing else is taken under it
+ * @logging: writes to RAM are logged, those to new RAM too
  * @route: MSI routes by number; flags KVM_ROUTE_FREE means unused
  * @route_end: one above the highest route ever used
  * @gic_fd, @its_fd: arm64 devices; -1 if none
@@ -50,7 +53,9 @@ struct kvm_vm {
 	struct host_vm_config cfg;
 	int kvm_fd, fd;
 	size_t run_bytes;
+	pthread_mutex_t slot_lock;
 	struct kvm_slot slot[RAM_REGIONS_MAX];
+	bool logging;
 	struct kvm_irq_routing_entry *route;
 	uint32_t route_end, route_capacity;
 	struct kvm_vcpu *vcpu;
