@@ -8,9 +8,8 @@
  *
  * UEFI is padded with zeros to the size of a flash bank; those are not copied,
  * and so take no memory. It never gets anywhere without flash for its
- * variables, or (edk2 2026.08) without fw_cfg, and U-Boot would read its
- * environment from there at the speed of exits: each is refused where the other
- * belongs.
+ * variables, or (edk2 2026.08) without fw_cfg, and U-Boot would take the
+ * variables for its environment: each is refused where the other belongs.
  *
  * Files are hostile: nothing in them is used but to refuse them early.
  *

@@ -23,10 +23,16 @@
  * (back to reading) the file is also made durable.
  *
  * Answers of registers: QEMU's hw/block/pflash_cfi01.c is what firmware has
- * been tried with. Threads: registers on vCPU threads under fixed.lock.
- * Not implemented: mapping it for reads, which exit to the VMM word by word
- * (AAVMF reads its variables once, U-Boot would read its environment for
- * minutes); locking of blocks (accepted, without effect), the protection
+ * been tried with.
+ *
+ * Firmware reads a lot at once, byte by byte. So after a few reads of the
+ * content the guest is shown the memory that it lies in (overlay.h), until the
+ * next command; the commands of a series never wait for that. With commands,
+ * reads are of registers again, which on arm64 no load of a pair can read.
+ *
+ * Threads: registers on vCPU threads under fixed.lock. What the guest is shown
+ * never changes meanwhile.
+ * Not implemented: locking of blocks (accepted, without effect), the protection
  * registers, suspend.
  */
 #include "devices/legacy/flash-cfi.h"
@@ -47,6 +53,9 @@
 #include "devices/legacy/legacy.h"
 
 #define ERASED 0xff
+
+/* So many reads take about as long as to show the content and hide it. */
+#define READS_TO_SHOW 64
 
 enum flash_command {
 	CMD_PROGRAM_ALT = 0x10,
@@ -101,7 +110,8 @@ struct shape {
 /**
  * struct flash - the device
  * @fd: of the variables, -1: none; @name: for messages
- * @store: @store_bytes of content
+ * @store: @store_bytes of content; @overlay: shows it to the guest
+ * @reads: of the content, since the last command
  * @buffer, @buffer_used: for CMD_BUFFER, from @buffer_at; @buffer_left words
  *	are still to come
  * @dirty: the file was written since it was made durable
@@ -114,6 +124,8 @@ struct flash {
 	const char *name;
 	uint8_t *store;
 	uint64_t store_bytes;
+	struct overlay overlay;
+	uint32_t reads;
 	enum flash_view view;
 	enum flash_step step;
 	uint8_t status;
@@ -272,8 +284,32 @@ static uint8_t read_byte(void *opaque, uint64_t offset)
 	return offset < f->store_bytes ? f->store[offset] : ERASED;
 }
 
+/* For hypervisors that cannot, registers go on. */
+static bool flash_show(void *opaque, uint64_t offset)
+{
+	struct flash *f = to_flash(opaque);
+
+	return f->view == VIEW_ARRAY && offset < f->store_bytes &&
+	       !overlay_show(f->dev.env->overlays, &f->overlay);
+}
+
+static void hide(struct flash *f)
+{
+	int err = overlay_hide(f->dev.env->overlays, &f->overlay);
+
+	f->reads = 0;
+	if (err)
+		log_guest(&f->misuse, "flash: its registers cannot be read: %s",
+			  strerror(-err));
+}
+
 static uint64_t flash_read(void *opaque, uint64_t offset, unsigned size)
 {
+	struct flash *f = to_flash(opaque);
+
+	if (f->view == VIEW_ARRAY && offset < f->store_bytes &&
+	    ++f->reads == READS_TO_SHOW)
+		flash_show(f, offset);
 	return fixed_read_bytes(opaque, offset, size, read_byte);
 }
 
@@ -400,6 +436,8 @@ static void flash_write(void *opaque, uint64_t offset, unsigned size,
 	} else {
 		confirm(f, offset, data[0]);
 	}
+	if (f->view != VIEW_ARRAY)
+		hide(f);
 }
 
 static const struct bus_ops flash_ops = { flash_read, flash_write };
@@ -475,7 +513,7 @@ static int read_store(struct flash *f, struct diag *d)
 
 static int fill_store(struct flash *f, bool fresh, struct diag *d)
 {
-	f->store = malloc(f->store_bytes);
+	f->store = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), f->store_bytes);
 	if (!f->store)
 		return diag_fail(d, ENOMEM,
 				 "no memory for %" PRIu64 " bytes of flash",
@@ -548,18 +586,25 @@ static int flash_realize(struct device *dev, const struct device_place *place,
 
 	f->shape = p->q35 ? pc_shape(p) : virt_shape;
 	err = open_store(f, dev->env, d);
+	f->overlay = (struct overlay){ .gpa = GPA(place->base),
+				       .host = f->store,
+				       .size_bytes = f->store_bytes };
 	if (!err)
 		err = fixed_realize(&f->fixed, dev, place, f->shape.most_bytes,
 				    &flash_ops, d);
-	if (err)
+	if (err) {
 		close_store(f);
-	return err;
+		return err;
+	}
+	f->fixed.region.show = flash_show;
+	return 0;
 }
 
 static void flash_unrealize(struct device *dev)
 {
 	struct flash *f = to_flash(dev);
 
+	hide(f);
 	fixed_unrealize(&f->fixed);
 	close_store(f);
 }
@@ -570,6 +615,7 @@ static void flash_reset(struct device *dev)
 
 	f->status = STATUS_READY;
 	f->buffer_used = f->buffer_left = 0;
+	f->reads = 0;
 	to_array(f);
 }
 
@@ -615,6 +661,7 @@ static void flash_save(const struct device *dev, struct stream_out *out)
 static bool is_valid(const struct flash *in, const struct flash *now)
 {
 	return in->view < VIEWS && in->step < STEPS &&
+	       (in->step == STEP_COMMAND || in->view == VIEW_STATUS) &&
 	       in->buffer_used <= sizeof(in->buffer) &&
 	       in->buffer_left <= sizeof(in->buffer) / now->shape.word_bytes &&
 	       (in->step == STEP_BUFFER_DATA) == (in->buffer_left > 0) &&
@@ -644,6 +691,7 @@ static int flash_load(struct device *dev, struct stream_in *in, struct diag *d)
 	f->buffer_used = n.buffer_used;
 	f->buffer_left = n.buffer_left;
 	memcpy(f->buffer, n.buffer, sizeof(f->buffer));
+	hide(f);
 	if (!keep(f, 0, f->store_bytes))
 		return diag_fail(d, EIO,
 				 "--firmware-vars %s: cannot be "

@@ -44,6 +44,7 @@ struct step {
 static struct bus *bus;
 static struct platform platform;
 static struct vm_config config;
+static struct overlays overlays;
 static struct device_env env;
 static struct device *dev;
 static uint64_t store_bytes, block_bytes;
@@ -96,6 +97,7 @@ static void make_machine(uint8_t how)
 	word = how & 1 ? 1 : FLASH_WORD_BYTES;
 	bus = bus_new("fuzz", 0);
 	env.mmio = bus;
+	env.overlays = &overlays;
 	env.platform = &platform;
 	env.config = &config;
 	config.firmware_vars = NULL;
