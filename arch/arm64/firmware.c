@@ -147,34 +147,11 @@ static int read_head(struct firmware *f, int fd, struct diag *d)
 	return arm64_read_file(fd, f->head, f->head_bytes, d);
 }
 
-static bool is_zero(const uint8_t *data, size_t len)
-{
-	return !data[0] && !memcmp(data, data + 1, len - 1);
-}
-
-/* Into memory that reads as zero. */
-static int copy_file(const struct firmware *f, int fd, uint8_t *rom,
-		     struct diag *d)
-{
-	uint8_t chunk[CHUNK_BYTES];
-
-	for (uint64_t at = 0; at < f->size_bytes; at += sizeof(chunk)) {
-		size_t len = MIN(f->size_bytes - at, sizeof(chunk));
-		int64_t n = file_read_at(fd, at, chunk, len);
-
-		if (n != (int64_t)len)
-			return diag_fail(d, n < 0 ? (int)-n : EIO,
-					 "cannot be read");
-		if (!is_zero(chunk, len))
-			memcpy(rom + at, chunk, len);
-	}
-	return 0;
-}
-
 static int load_file(const struct firmware *f, const struct platform *p,
 		     const struct arch_payload *load, struct diag *d)
 {
 	void *rom;
+	int err;
 
 	if (f->size_bytes > ARM64_FIRMWARE_MAX)
 		return diag_fail(d, E2BIG,
@@ -183,7 +160,8 @@ static int load_file(const struct firmware *f, const struct platform *p,
 	rom = ram_pin(load->rom, GPA(p->rom.base), f->size_bytes);
 	if (!rom)
 		return diag_fail(d, ENOTSUP, "this machine has no ROM");
-	return copy_file(f, load->firmware_fd, rom, d);
+	err = file_read_sparse(load->firmware_fd, 0, rom, f->size_bytes);
+	return err ? diag_fail(d, -err, "cannot be read") : 0;
 }
 
 static int write_dtb(struct guest_ram *ram, const struct platform *p,

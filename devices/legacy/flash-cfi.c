@@ -41,8 +41,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -501,23 +501,36 @@ static int measure(struct flash *f, struct diag *d)
 	return st.st_size == 0;
 }
 
+/* The guest sees it: pages of its own. AAVMF_VARS.fd is mostly zeros. */
+static int map_store(struct flash *f, struct diag *d)
+{
+	void *at = mmap(NULL, f->store_bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
+		return diag_fail(d, ENOMEM,
+				 "no memory for %" PRIu64 " bytes of flash",
+				 f->store_bytes);
+	f->store = at;
+	return 0;
+}
+
 static int read_store(struct flash *f, struct diag *d)
 {
-	int64_t n = file_read_at(f->fd, 0, f->store, f->store_bytes);
+	int err = file_read_sparse(f->fd, 0, f->store, f->store_bytes);
 
-	if (n == (int64_t)f->store_bytes)
+	if (!err)
 		return 0;
-	return diag_fail(d, n < 0 ? (int)-n : EIO,
-			 "--firmware-vars %s: cannot be read", f->name);
+	return diag_fail(d, -err, "--firmware-vars %s: cannot be read",
+			 f->name);
 }
 
 static int fill_store(struct flash *f, bool fresh, struct diag *d)
 {
-	f->store = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), f->store_bytes);
-	if (!f->store)
-		return diag_fail(d, ENOMEM,
-				 "no memory for %" PRIu64 " bytes of flash",
-				 f->store_bytes);
+	int err = map_store(f, d);
+
+	if (err)
+		return err;
 	if (!fresh)
 		return read_store(f, d);
 	memset(f->store, ERASED, f->store_bytes);
@@ -548,7 +561,8 @@ static int open_store(struct flash *f, const struct device_env *env,
 
 static void close_store(struct flash *f)
 {
-	free(f->store);
+	if (f->store)
+		munmap(f->store, f->store_bytes);
 	f->store = NULL;
 	if (f->fd >= 0)
 		close(f->fd);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -364,6 +365,32 @@ START_TEST(test_file_moves_all)
 }
 END_TEST
 
+/* Of zeros, but for the last byte. */
+START_TEST(test_file_read_sparse)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), len = MIB(1) + 100;
+	FILE *f = tmpfile();
+	uint8_t *buf = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char there = 1;
+
+	ck_assert(f && buf != MAP_FAILED);
+	madvise(buf, len, MADV_NOHUGEPAGE);
+	ck_assert_int_eq(ftruncate(fileno(f), (off_t)len + 5), 0);
+	ck_assert_int_eq(file_write_at(fileno(f), len + 4, "x", 1), 0);
+	ck_assert_int_eq(file_read_sparse(fileno(f), 5, buf, len), 0);
+	ck_assert_uint_eq(buf[len - 1], 'x');
+	for (size_t at = 0; at < MIB(1) - page; at += page) {
+		ck_assert_int_eq(mincore(buf + at, page, &there), 0);
+		ck_assert(!(there & 1));
+	}
+	ck_assert_int_eq(file_read_sparse(fileno(f), 6, buf, len), -EIO);
+	ck_assert_int_eq(file_read_sparse(-1, 0, buf, len), -EBADF);
+	munmap(buf, len);
+	fclose(f);
+}
+END_TEST
+
 START_TEST(test_file_errors)
 {
 	int full = open("/dev/full", O_RDWR | O_CLOEXEC);
@@ -406,6 +433,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_iov_slice, 0, ARRAY_SIZE(slices));
 	tcase_add_test(t, test_iov_skip);
 	tcase_add_test(t, test_file_moves_all);
+	tcase_add_test(t, test_file_read_sparse);
 	tcase_add_test(t, test_file_errors);
 	tcase_add_test_raise_signal(t, test_check_aborts, SIGABRT);
 	suite_add_tcase(s, t);

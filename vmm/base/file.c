@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,9 @@
 
 /* Not more in one call than every kernel takes (MAX_RW_COUNT, 0x7ffff000). */
 #define CALL_MAX GIB(1)
+
+/* Zeros of a page are as many as can be left out; more cost fewer calls. */
+#define CHUNK_BYTES KIB(64)
 
 int64_t file_read_at(int fd, uint64_t offset, void *buf, uint64_t len)
 {
@@ -30,6 +34,27 @@ int64_t file_read_at(int fd, uint64_t offset, void *buf, uint64_t len)
 		done += (uint64_t)n;
 	}
 	return (int64_t)done;
+}
+
+static bool is_zero(const uint8_t *data, size_t len)
+{
+	return !data[0] && !memcmp(data, data + 1, len - 1);
+}
+
+int file_read_sparse(int fd, uint64_t offset, uint8_t *buf, uint64_t len)
+{
+	uint8_t chunk[CHUNK_BYTES];
+
+	for (uint64_t at = 0; at < len; at += sizeof(chunk)) {
+		size_t want = MIN(len - at, sizeof(chunk));
+		int64_t n = file_read_at(fd, offset + at, chunk, want);
+
+		if (n != (int64_t)want)
+			return n < 0 ? (int)n : -EIO;
+		if (!is_zero(chunk, want))
+			memcpy(buf + at, chunk, want);
+	}
+	return 0;
 }
 
 int file_write_at(int fd, uint64_t offset, const void *buf, uint64_t len)

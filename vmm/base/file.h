@@ -15,6 +15,11 @@
  * where the file ends, or -errno */
 int64_t file_read_at(int fd, uint64_t offset, void *buf, uint64_t len);
 
+/** file_read_sparse - @len bytes at @offset into @buf, which is zero: memory
+ * that only gets zeros is not touched. Return: 0, or -errno with some of them
+ * read; -EIO: the file ends before */
+int file_read_sparse(int fd, uint64_t offset, uint8_t *buf, uint64_t len);
+
 /** file_write_at - @len bytes to @offset: return 0, or -errno with some of them
  * written; -EIO: the file takes no more */
 int file_write_at(int fd, uint64_t offset, const void *buf, uint64_t len);
