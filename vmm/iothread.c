@@ -38,6 +38,12 @@ static int pin(const struct iothread *t, const struct u32_list *cpus,
 		if (cpus->v[i] < CPU_SETSIZE)
 			CPU_SET(cpus->v[i], &set);
 	err = pthread_setaffinity_np(t->thread, sizeof(set), &set);
+	if (err == EINVAL)
+		return diag_fail(d, EINVAL,
+				 "thread %s: cannot run on the CPUs given: "
+				 "none of them is one that this program may "
+				 "use (taskset -p, nproc)",
+				 t->name);
 	return err ? diag_errno(d, err,
 				"thread %s: cannot run on the CPUs given",
 				t->name)

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -769,12 +770,13 @@ END_TEST
 
 /* ---- threads, size, rates ---------------------------------------------- */
 
-static unsigned threads_named_now(const char *name)
+/* @tid: of one of them */
+static unsigned threads_named_now(const char *name, pid_t *tid)
 {
 	DIR *dir = opendir("/proc/self/task");
 	struct dirent *e;
 	char file[300], comm[32];
-	unsigned n = 0;
+	unsigned n = 0, before;
 	FILE *f;
 
 	while ((e = readdir(dir))) {
@@ -783,7 +785,10 @@ static unsigned threads_named_now(const char *name)
 		f = fopen(file, "r");
 		if (!f)
 			continue;
+		before = n;
 		n += fgets(comm, sizeof(comm), f) && !strcmp(comm, name);
+		if (n > before)
+			*tid = (pid_t)strtol(e->d_name, NULL, 10);
 		fclose(f);
 	}
 	closedir(dir);
@@ -794,9 +799,25 @@ static unsigned threads_named_now(const char *name)
 static unsigned threads_named(const char *name)
 {
 	unsigned n = 0;
+	pid_t tid;
 
-	WAIT_UNTIL((n = threads_named_now(name)) != 0);
+	WAIT_UNTIL((n = threads_named_now(name, &tid)) != 0);
 	return n;
+}
+
+/* CPUs that the one of that name may run on; and @last of them. */
+static int cpus_of_thread(const char *name, unsigned *last)
+{
+	cpu_set_t set;
+	pid_t tid = 0;
+
+	if (name)
+		ck_assert(WAIT_UNTIL(threads_named_now(name, &tid) == 1));
+	ck_assert_int_eq(sched_getaffinity(tid, sizeof(set), &set), 0);
+	for (unsigned i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &set))
+			*last = i;
+	return CPU_COUNT(&set);
 }
 
 START_TEST(queues_have_threads)
@@ -819,6 +840,39 @@ START_TEST(queues_have_threads)
 	ck_assert_uint_eq(answer(a), OK);
 	ck_assert_uint_eq(answer(b), OK);
 	end();
+}
+END_TEST
+
+/* One thread is bound to a CPU, and works; the other is left alone. */
+START_TEST(queues_have_places)
+{
+	uint32_t cpu[1], none[] = { CPU_SETSIZE };
+	struct affinity place = { 1, { cpu, 1 } };
+	unsigned all, any, last;
+	struct diag d = DIAG_INIT;
+	uint32_t len;
+
+	all = (unsigned)cpus_of_thread(NULL, &cpu[0]);
+	cfg.num_queues = 2;
+	cfg.queue_affinity = (struct affinity_list){ &place, 1 };
+	begin(_i);
+	ck_assert_int_eq(cpus_of_thread("_virtio-blk_q1\n", &last), 1);
+	ck_assert_uint_eq(last, cpu[0]);
+	ck_assert_uint_eq(cpus_of_thread("_virtio-blk_q0\n", &any), all);
+	run();
+	offer(1, OUT, 8, DATA + 4096, 4096);
+	drv_kick(&drv, 1);
+	await(1, &len);
+	device_free(dev);
+	place.cpus.v = none;
+	ck_assert_int_eq(device_new(&dev, device_class_find("virtio-blk"),
+				    "_far", &cfg, &bed.env, NULL, &d),
+			 -EINVAL);
+	ck_assert_str_eq(d.text[0],
+			 "thread _far_q1: cannot run on the CPUs given: none "
+			 "of them is one that this program may use (taskset "
+			 "-p, nproc)");
+	bed_close(&bed);
 }
 END_TEST
 
@@ -895,6 +949,8 @@ START_TEST(rate_limit_of_a_group)
 	};
 	struct rate_limiter limiter;
 	struct diag d = DIAG_INIT;
+	unsigned head;
+	uint32_t len;
 
 	rate_limiter_init(&limiter, &group.rate);
 	cfg.rate_limit_group = group.id;
@@ -915,6 +971,17 @@ START_TEST(rate_limit_of_a_group)
 	ck_assert_int_eq(virtio_blk_set_rate(dev, &group.rate, &d), -EINVAL);
 	ck_assert_str_eq(d.text[0], "_virtio-blk: its rate is that of "
 				    "rate_limit_group=slow");
+	/* Others for the group, while a request waits. */
+	group.rate.bandwidth.refill_time_ms = 3600000;
+	rate_limiter_set(&limiter, &group.rate);
+	head = offer(0, IN, 0, DATA, 4096);
+	drv_kick(&drv, 0);
+	usleep(20000);
+	ck_assert_uint_eq(answer(head), NO_ANSWER);
+	group.rate.bandwidth = (struct bucket_config){ 0 };
+	rate_limiter_set(&limiter, &group.rate);
+	await(0, &len);
+	ck_assert_uint_eq(answer(head), OK);
 	end();
 	rate_limiter_release(&limiter);
 }
@@ -965,6 +1032,7 @@ static TCase *blk_case(bool packed)
 	tcase_add_loop_test(t, unrealize_in_flight, 0, 2);
 	tcase_add_loop_test(t, save_and_load, 0, 2);
 	tcase_add_loop_test(t, queues_have_threads, 0, 2);
+	tcase_add_loop_test(t, queues_have_places, 0, 2);
 	tcase_add_loop_test(t, resize, 0, 2);
 	tcase_add_loop_test(t, rate_limit, 0, 2);
 	tcase_add_loop_test(t, rate_limit_of_a_group, 0, 2);
