@@ -74,6 +74,7 @@ struct chardev_in {
  * @kick: eventfd source: wakes the event loop to deliver input
  * @waiting: input is there and the device had no room
  * @user: the device; room NULL: none
+ * @new_file: CHAR_FILE: created, and not begun yet; else NULL
  * @listener: CHAR_SOCKET: its listening socket, fd -1 otherwise
  * @watch: CHAR_SOCKET: @listener in the event loop
  * @has_stdin, @has_stdout: descriptors 0 and 1 were there at the start
@@ -91,6 +92,7 @@ struct chardev {
 	struct chardev_in in;
 	pthread_mutex_t lock;
 	struct chardev_out out;
+	char *new_file;
 	struct unix_listener listener;
 	struct event_source watch;
 	bool has_stdin, has_stdout;

@@ -7,7 +7,9 @@
  *		files, sockets; input may be closed. The first chardev in the
  *		process gets the input, others are output only
  *	pty	a new pseudo-terminal, its slave in raw mode
- *	file	created or truncated; output only; may be a FIFO or device
+ *	file	created or truncated; output only; may be a FIFO or device.
+ *		Emptied by chardev_begin() only, and one that was created is
+ *		removed if it never came to that
  *	socket	a listening UNIX stream socket; one client at a time, the next
  *		one waits in line; removed when closed
  *
@@ -146,19 +148,43 @@ static int open_pty(struct chardev *c, struct diag *d)
 
 static int open_file(struct chardev *c, const char *path, struct diag *d)
 {
-	int fd;
+	int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, fd;
 
 	if (!path || !*path)
 		return diag_fail(d, EINVAL, "%s file=: needs a path", c->name);
-	fd = open(path,
-		  O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY |
-			  O_CLOEXEC,
-		  0644);
+	c->new_file = strdup(path);
+	if (!c->new_file)
+		return diag_fail(d, ENOMEM, "%s: out of memory", c->name);
+	fd = open(path, flags | O_EXCL, 0644);
+	if (fd < 0) {
+		free(c->new_file);
+		c->new_file = NULL;
+		fd = open(path, flags, 0644);
+	}
 	if (fd < 0)
 		return diag_errno(d, errno, "%s file=%s: cannot open", c->name,
 				  path);
 	chardev_output_start(c, fd);
 	return 0;
+}
+
+void chardev_begin(struct chardev *c)
+{
+	if (!c || c->mode != CHAR_FILE)
+		return;
+	/* FIFOs and devices cannot be emptied, and need not be. */
+	if (ftruncate(c->out.fd, 0))
+		log_debug("%s: is not emptied: %s", c->name, strerror(errno));
+	free(c->new_file);
+	c->new_file = NULL;
+}
+
+static void remove_file(struct chardev *c)
+{
+	if (!c->new_file)
+		return;
+	unlink(c->new_file);
+	free(c->new_file);
 }
 
 /* ---- socket ------------------------------------------------------------- */
@@ -267,6 +293,7 @@ void chardev_close(struct chardev *c)
 	chardev_input_stop(c, false);
 	chardev_output_stop(c);
 	close_listener(c);
+	remove_file(c);
 	if (c->slave_fd >= 0)
 		close(c->slave_fd);
 	if (c->in.claimed)

@@ -43,6 +43,11 @@ struct chardev_user {
 int chardev_new(struct chardev **out, const struct char_config *cfg,
 		const char *name, struct event_loop *loop, struct diag *d);
 
+/** chardev_begin - all else is in order, the guest will run: empty the file of
+ * CHAR_FILE, which goes away with @c otherwise if it was not there before;
+ * before anything is written; accepts NULL */
+void chardev_begin(struct chardev *c);
+
 /** chardev_free - flush what can be flushed, restore the terminal; accepts
  * NULL */
 void chardev_free(struct chardev *c);

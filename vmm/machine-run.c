@@ -288,6 +288,16 @@ static int run_loop(struct machine *m, enum machine_end *end, struct diag *d)
 	return err;
 }
 
+/* Nothing can fail any more but the guest. */
+static void begin_chardevs(struct machine *m)
+{
+	chardev_begin(m->serial);
+	chardev_begin(m->console);
+	chardev_begin(m->debug_console);
+	for (unsigned i = 0; i < ARRAY_SIZE(m->console_port); i++)
+		chardev_begin(m->console_port[i]);
+}
+
 int machine_run(struct machine *m, enum machine_end *end, struct diag *d)
 {
 	int err = build_vm(m, d);
@@ -308,6 +318,7 @@ int machine_run(struct machine *m, enum machine_end *end, struct diag *d)
 		err = event_add(m->loop, &m->wake, EPOLLIN);
 	if (err)
 		return diag_errno(d, -err, "cannot watch the machine");
+	begin_chardevs(m);
 	event_timer_set(&m->trim_timer, TRIM_NS, 0);
 	err = run_loop(m, end, d);
 	event_del(m->loop, &m->wake);

@@ -107,6 +107,15 @@ static struct chardev *open_mode(enum char_mode mode, const char *where)
 	return c;
 }
 
+/* As it is while a guest runs. */
+static struct chardev *open_file(const char *where)
+{
+	struct chardev *c = open_mode(CHAR_FILE, where);
+
+	chardev_begin(c);
+	return c;
+}
+
 static int open_refused(enum char_mode mode, const char *where, char *text)
 {
 	struct char_config cfg = { .mode = mode };
@@ -210,7 +219,7 @@ END_TEST
 
 START_TEST(file_flushes_at_newline_timer_and_end)
 {
-	struct chardev *c = open_mode(CHAR_FILE, path);
+	struct chardev *c = open_file(path);
 
 	for (const char *p = "one\r\n"; *p; p++) {
 		ck_assert_str_eq(file_text(), "");
@@ -227,19 +236,34 @@ START_TEST(file_flushes_at_newline_timer_and_end)
 }
 END_TEST
 
+/* Only when the guest is about to run: who finds before that that something
+ * else is wrong leaves no file, and the old one as it was. */
 START_TEST(file_truncates)
 {
+	struct chardev *c;
+
 	chardev_free(open_mode(CHAR_FILE, path));
+	ck_assert_int_eq(access(path, F_OK), -1);
+	c = open_mode(CHAR_FILE, path);
+	chardev_begin(c);
+	chardev_free(c);
+	ck_assert_str_eq(file_text(), "");
 	send_text(open(path, O_WRONLY | O_CLOEXEC), "old");
 	chardev_free(open_mode(CHAR_FILE, path));
+	ck_assert_str_eq(file_text(), "old");
+	c = open_mode(CHAR_FILE, path);
+	chardev_begin(c);
 	ck_assert_str_eq(file_text(), "");
+	chardev_write(c, "new\n", 4);
+	chardev_free(c);
+	ck_assert_str_eq(file_text(), "new\n");
 }
 END_TEST
 
 START_TEST(file_takes_megabytes)
 {
 	static char big[3 * 1048576 + 17];
-	struct chardev *c = open_mode(CHAR_FILE, path);
+	struct chardev *c = open_file(path);
 	struct stat st;
 
 	memset(big, 'x', sizeof(big));
@@ -252,7 +276,7 @@ END_TEST
 
 START_TEST(file_full_disk_does_not_kill)
 {
-	struct chardev *c = open_mode(CHAR_FILE, "/dev/full");
+	struct chardev *c = open_file("/dev/full");
 
 	for (int i = 0; i < 10000; i++)
 		chardev_write(c, "line\n", 5);
@@ -1142,7 +1166,7 @@ static void *write_lines(void *opaque)
 
 START_TEST(two_vcpus_write_at_once)
 {
-	struct chardev *c = open_mode(CHAR_FILE, path);
+	struct chardev *c = open_file(path);
 	struct sink s;
 	struct stat st;
 	pthread_t t[2];

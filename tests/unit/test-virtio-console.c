@@ -65,10 +65,12 @@ static void begin(int transport)
 	bed.config.console_port_count = 2;
 	bed.config.console.mode = CHAR_PTY;
 	bed_open(&bed, transport ? TRANSPORT_MMIO : TRANSPORT_PCI, false);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
 		ck_assert_int_eq(chardev_new(&backs[i], &ports[i].back, "port",
 					     bed.env.loop, NULL),
 				 0);
+		chardev_begin(backs[i]);
+	}
 	bed.env.console_port = backs;
 	ck_assert_int_eq(chardev_new(&bed.env.console, &bed.config.console,
 				     "--console", bed.env.loop, NULL),

@@ -47,6 +47,7 @@ static void begin(int transport, const char *cls)
 					     &bed.config.console, "--console",
 					     bed.env.loop, NULL),
 				 0);
+	chardev_begin(bed.env.console);
 	dev = bed_add(&bed, cls);
 	drv_find(&drv, &bed, dev, transport ? 0 : 1);
 }
