@@ -144,6 +144,12 @@ static void device_id(const char *cls, char *id, size_t size_bytes)
 	snprintf(id, size_bytes, "__%.*s", (int)strcspn(from, "-"), from);
 }
 
+/* Then a user knows what it is about. */
+static bool names_option(const struct diag *d)
+{
+	return d && d->depth && !strncmp(d->text[d->depth - 1], "--", 2);
+}
+
 static int add_device(struct machine *m, const char *name, const char *id,
 		      const void *item, const struct device_place *place,
 		      struct diag *d)
@@ -166,7 +172,9 @@ static int add_device(struct machine *m, const char *name, const char *id,
 	}
 	err = device_new(&dev, cls, id, item, &m->env, place, d);
 	if (err)
-		return diag_fail(d, -err, "cannot create %s", name);
+		return names_option(d)
+			       ? err
+			       : diag_fail(d, -err, "cannot create %s", name);
 	m->device[m->device_count++] = dev;
 	log_debug("device %s: %s", id, name);
 	return 0;
