@@ -7,8 +7,8 @@
  * type: edk2 and U-Boot try them all. A CD (ECMA-119) may have one inside
  * (El Torito), too.
  *
- * Images are hostile, and only a hint comes of what they say. Sectors are of
- * 512 bytes.
+ * Images are hostile, and only a hint comes of what they say. Partitions of
+ * disks with sectors of 4 KiB are not looked at.
  */
 #include "vmm/boot-disk.h"
 
@@ -21,7 +21,8 @@
 #include "vmm/base/log.h"
 
 #define SECTOR 512
-#define CD_AT  0x8001
+#define CD_AT  0x8001 /* "CD001" */
+#define GPT_4K 4096   /* "EFI PART" */
 
 enum { MBR_ENTRIES = 446, MBR_ENTRY_BYTES = 16, MBR_COUNT = 4, MBR_START = 8 };
 enum { GPT_ENTRIES_LBA = 72, GPT_COUNT = 80, GPT_ENTRY_BYTES = 84 };
@@ -74,6 +75,14 @@ static bool in_gpt(int fd)
 	return false;
 }
 
+static bool has_word(int fd, uint64_t at, const char *word)
+{
+	char there[8];
+
+	return read_all(fd, at, there, strlen(word)) &&
+	       !memcmp(there, word, strlen(word));
+}
+
 static bool has_fat(int fd)
 {
 	uint8_t first[SECTOR];
@@ -81,7 +90,7 @@ static bool has_fat(int fd)
 	if (!read_all(fd, 0, first, sizeof(first)))
 		return true; /* who knows */
 	return is_fat(first) || in_mbr(fd, first) || in_gpt(fd) ||
-	       (read_all(fd, CD_AT, first, 5) && !memcmp(first, "CD001", 5));
+	       has_word(fd, CD_AT, "CD001") || has_word(fd, GPT_4K, "EFI PART");
 }
 
 static bool may_start(const struct disk_config *k)

@@ -156,6 +156,11 @@ static void cd(void)
 	memcpy(disk + 0x8001, "CD001", 5);
 }
 
+static void gpt_of_4k_sectors(void)
+{
+	memcpy(disk + 4096, "EFI PART", 8);
+}
+
 static void nothing(void)
 {
 }
@@ -177,6 +182,7 @@ static const struct {
 	{ gpt_elsewhere, true },
 	{ gpt_of_itself, true },
 	{ cd, false },
+	{ gpt_of_4k_sectors, false },
 	{ nothing, true },
 };
 
