@@ -52,7 +52,7 @@ watch() {
 	pid=$!
 	wait_for /tmp/out "$pattern" "$count"
 	kill -TERM $pid
-	[ "$twice" ] && kill -TERM $pid
+	[ "$twice" ] && sleep 1 && kill -TERM $pid 2>/dev/null
 	wait $pid
 	status=$?
 	cat /tmp/out
@@ -69,8 +69,8 @@ along() {
 	cat /tmp/out
 	return $status
 }
-# Start, with a keyboard: typing() calls type_at PATTERN TEXT to answer what
-# the guest says. Wait for the end.
+# Start, with a keyboard: typing() calls type_at PATTERN TEXT [COUNT] to answer
+# what the guest says. Wait for the end.
 keyboard() {
 	: >/tmp/out
 	mkfifo /tmp/keys
@@ -86,8 +86,18 @@ keyboard() {
 	return $status
 }
 type_at() {
-	wait_for /tmp/out "$1" 1
+	wait_for /tmp/out "$1" "${3:-1}"
 	echo "$2" >&9
+}
+# SENTENCE ARGUMENT...
+refuse() {
+	sentence=$1; shift
+	said=$(run "$@" 2>&1)
+	status=$?
+	case "$status $said" in
+	"1 spandrel: error: "$sentence) echo "HOST-OK refused: $*" ;;
+	*) echo "HOST-BAD $*: $status $said" ;;
+	esac
 }
 check() {
 	name=$1; shift
@@ -105,7 +115,8 @@ class Case:
 
     prepare, during and after are shell: before it, while it runs, after it.
     watch=(PATTERN, COUNT) ends it by SIGTERM when so many lines are there.
-    typed=[(PATTERN, TEXT), ...] is typed, each when a line has its PATTERN.
+    typed=[(PATTERN, TEXT, COUNT), ...] is typed, each when its PATTERN is in
+    COUNT lines (or in one: COUNT may be left out).
     """
 
     vmm = "spandrel"
@@ -146,8 +157,8 @@ class Case:
         if self.during:
             lines += ["during() {", self.during, "}"]
         if self.typed:
-            lines += ["typing() {", *(f"type_at {shlex.join(pair)}"
-                                      for pair in self.typed), "}"]
+            lines += ["typing() {", *(f"type_at {shlex.join(map(str, one))}"
+                                      for one in self.typed), "}"]
         lines += [f"{verb} {shlex.join(self.arguments(tty))}", "status=$?",
                   self.after, "echo", "echo \"@@END $status\"",
                   "rm -f /tmp/out"]
@@ -169,6 +180,24 @@ class Case:
         return found + log_problems(self.output, allowed)
 
 
+class Refused(Case):
+    """What the VMM refuses, each with one sentence. REFUSALS: [(ARGUMENTS,
+    SENTENCE, or its beginning with a "*" behind it)]"""
+
+    def __init__(self, name, refusals, **more):
+        super().__init__(name, expect=[
+            r"[\s\S]*".join(["^HOST-OK refused:"] * len(refusals))], **more)
+        self.refusals = refusals
+
+    def script(self, tty):
+        lines = [f"echo '@@CASE {self.name}'", self.prepare,
+                 f"vmm={self.vmm} limit=20"]
+        for arguments, sentence in self.refusals:
+            lines.append(
+                f"refuse {shlex.quote(sentence)} {shlex.join(arguments)}")
+        return "\n".join([*lines, self.after, "echo", "echo '@@END 0'"])
+
+
 def load_allowed():
     """Lines "PATTERN<TAB>REASON"."""
     allowed = []
@@ -183,8 +212,9 @@ def load_allowed():
     return allowed
 
 
-# <level>[time] text, from dmesg -r; 0 to 4 is emergency to warning.
-LOG_LINE = re.compile(r"^<(\d+)>\[\s*[\d.]+\] (.*)$")
+# <level>[time] text, from dmesg -r; 0 to 4 is emergency to warning. Above 7 are
+# lines that programs, such as systemd, have put there.
+LOG_LINE = re.compile(r"^<([0-7])>\[\s*[\d.]+\] (.*)$")
 # Complaints that the kernel logs below warning level.
 COMPLAINT = re.compile(
     r"\b(ACPI (BIOS )?(Error|Warning|Exception)|firmware bug|\[Firmware Bug\]|"
@@ -214,7 +244,7 @@ def log_entries(log):
         entry = LOG_LINE.match(line)
         if not entry:
             continue
-        level, text = int(entry.group(1)) & 7, entry.group(2)
+        level, text = int(entry.group(1)), entry.group(2)
         if warning is None and WARNING_FROM not in text:
             yield level, text
         elif warning is None:
