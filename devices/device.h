@@ -58,6 +58,8 @@ struct virtio_transport;
  * @console_port: those of vm_config.console_port, in its order; NULL: none
  * @tables_only: the machine only describes itself and will never run: devices
  *	open, create and contact nothing outside of it
+ * @begun: nothing can fail any more, or the guest has run already: what devices
+ *	have changed on the host stays, which else goes with them
  * @fw_cfg: what fw_cfg shows; NULL: the machine has none
  * @rate_groups: one for each of config->rate_groups, for their members
  * @transport: how virtio devices are attached; NULL: by the configuration
@@ -77,7 +79,7 @@ struct device_env {
 	const struct vm_config *config;
 	struct chardev *serial, *console, *debug_console;
 	struct chardev *const *console_port;
-	bool tables_only;
+	bool tables_only, begun;
 	struct fw_cfg *fw_cfg;
 	struct rate_limiter *rate_groups;
 	const struct virtio_transport *transport;

@@ -289,8 +289,9 @@ static int run_loop(struct machine *m, enum machine_end *end, struct diag *d)
 }
 
 /* Nothing can fail any more but the guest. */
-static void begin_chardevs(struct machine *m)
+static void begin(struct machine *m)
 {
+	m->env.begun = true;
 	chardev_begin(m->serial);
 	chardev_begin(m->console);
 	chardev_begin(m->debug_console);
@@ -318,7 +319,7 @@ int machine_run(struct machine *m, enum machine_end *end, struct diag *d)
 		err = event_add(m->loop, &m->wake, EPOLLIN);
 	if (err)
 		return diag_errno(d, -err, "cannot watch the machine");
-	begin_chardevs(m);
+	begin(m);
 	event_timer_set(&m->trim_timer, TRIM_NS, 0);
 	err = run_loop(m, end, d);
 	event_del(m->loop, &m->wake);

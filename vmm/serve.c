@@ -254,6 +254,7 @@ static int server_open(struct server *s, const struct vm_config *cfg,
 		err = door_open(&s->door, socket, d);
 	if (!err)
 		err = door_serve(&s->door, s->dev, d);
+	s->env.begun = !err;
 	if (!err && s->door.connected)
 		vhost_backend_on_end(s->dev, on_end, s);
 	return err;

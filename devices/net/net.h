@@ -60,7 +60,8 @@ struct net_backend;
  *	writable; or -errno: it is lost
  * @set_offloads: NET_F_GUEST_OFFLOADS that the guest takes; 0 or -errno
  * @set_pairs: use the first @pairs, one or more; 0 or -errno
- * @free: close everything
+ * @free: close everything, and undo what was changed on the host unless
+ *	net_backend.begun
  */
 struct net_backend_ops {
 	ssize_t (*recv)(struct net_backend *b, unsigned pair,
@@ -77,6 +78,7 @@ struct net_backend_ops {
  * @features: NET_F_ bits above that it can do; fixed
  * @mtu: of the host's side; 0: not known
  * @vhost: the kernel's vhost-net can use the descriptors
+ * @begun: see struct device_env; the owner's
  * @pair_count: pairs of queues
  * @fd: of each pair, non-blocking; to be watched, and read and written through
  *	recv and send only
@@ -85,7 +87,7 @@ struct net_backend {
 	const struct net_backend_ops *ops;
 	uint64_t features;
 	uint32_t mtu;
-	bool vhost;
+	bool vhost, begun;
 	unsigned pair_count;
 	int *fd;
 };

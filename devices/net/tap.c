@@ -10,7 +10,8 @@
  *
  * Address, MAC and MTU of the host's side are set and the interface is brought
  * up, as far as it is not so already: who owns a prepared tap needs no
- * privilege. If anything fails, what was changed is put back.
+ * privilege. If anything fails, here or of the machine, what was changed is put
+ * back.
  *
  * Reference: Linux' Documentation/networking/tuntap.rst, drivers/net/tun.c,
  * netdevice(7). Not implemented: USO offloads; steering by program.
@@ -45,6 +46,7 @@
  * @attached: queues that the kernel uses
  * @was_mtu, @was_flags, @was_mac, @was_ip: what to put back on failure, if the
  *	bit is set in @changed
+ * @new_ip6: what to remove then
  */
 struct tap {
 	struct net_backend b;
@@ -52,6 +54,7 @@ struct tap {
 	int inet;
 	unsigned attached, changed;
 	struct ifreq was_mtu, was_flags, was_mac, was_ip;
+	struct in6_ifreq new_ip6;
 };
 
 enum {
@@ -59,6 +62,7 @@ enum {
 	CHANGED_FLAGS = 2,
 	CHANGED_MAC = 4,
 	CHANGED_IP = 8,
+	CHANGED_IP6 = 16,
 };
 
 static struct tap *to_tap(struct net_backend *b)
@@ -305,6 +309,18 @@ static int set_v4(struct tap *t, const struct ip_addr *ip,
 						    : 0;
 }
 
+/* An IPv6 address comes or goes; 0 or -errno. */
+static int change_v6(const struct in6_ifreq *req, unsigned long how)
+{
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+
+	if (fd < 0 || ioctl(fd, how, req))
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 static int set_v6(struct tap *t, const struct ip_addr *ip,
 		  const struct ip_addr *mask, struct diag *d)
 {
@@ -314,14 +330,16 @@ static int set_v6(struct tap *t, const struct ip_addr *ip,
 			mask ? (uint32_t)ip_prefix(mask) : IPV6_PREFIX,
 		.ifr6_ifindex = (int)if_nametoindex(t->name),
 	};
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), ret = 0;
+	int err = change_v6(&req, SIOCSIFADDR);
 
-	if (fd < 0)
+	if (err == -EEXIST)
+		return 0;
+	errno = -err;
+	if (err)
 		return set_failed(t, "address", d);
-	if (ioctl(fd, SIOCSIFADDR, &req) && errno != EEXIST)
-		ret = set_failed(t, "address", d);
-	close(fd);
-	return ret;
+	t->new_ip6 = req;
+	t->changed |= CHANGED_IP6;
+	return 0;
 }
 
 static int set_ip(struct tap *t, const struct net_config *c, struct diag *d)
@@ -355,6 +373,8 @@ static void put_back(struct tap *t)
 {
 	bool failed = false;
 
+	if (t->changed & CHANGED_IP6)
+		failed |= change_v6(&t->new_ip6, SIOCDIFADDR) != 0;
 	if (t->changed & CHANGED_IP)
 		failed |= ioctl(t->inet, SIOCSIFADDR, &t->was_ip) != 0;
 	if (t->changed & CHANGED_FLAGS)
@@ -366,6 +386,7 @@ static void put_back(struct tap *t)
 	if (failed)
 		log_warn("--net tap=%s: its old settings could not be put back",
 			 t->name);
+	t->changed = 0;
 }
 
 static int set_interface(struct tap *t, const struct net_config *c,
@@ -411,6 +432,8 @@ static void tap_free(struct net_backend *b)
 {
 	struct tap *t = to_tap(b);
 
+	if (!b->begun)
+		put_back(t);
 	net_backend_close(b);
 	if (t->inet >= 0)
 		close(t->inet);
@@ -445,8 +468,6 @@ static int tap_build(struct tap *t, const struct net_config *c, struct diag *d)
 		err = set_format(t, d);
 	if (!err)
 		err = set_interface(t, c, d);
-	if (err)
-		put_back(t);
 	t->attached = t->b.pair_count;
 	return err;
 }

@@ -458,6 +458,7 @@ static void net_unrealize(struct virtio_device *vd)
 	for (unsigned i = 0; net->pair && i < net->backend->pair_count; i++)
 		pair_free(net->pair[i]);
 	free(net->pair);
+	net->backend->begun = vd->dev.env->begun;
 	net_backend_free(net->backend);
 	rate_limiter_release(&net->rx_limit);
 	rate_limiter_release(&net->tx_limit);

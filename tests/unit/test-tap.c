@@ -388,6 +388,36 @@ START_TEST(tap_is_put_back)
 }
 END_TEST
 
+/* Nor does it stay changed when something else is wrong, but it does when the
+ * guest has run. */
+START_TEST(tap_stays_if_begun)
+{
+	struct net_config c = config("t0", 1);
+	struct net_backend *b = NULL;
+	const char *line = "fd000000000000000000000000000007 ";
+	int fd;
+
+	c.mtu = 2000;
+	c.ip = (char[]){ "fd00::7" };
+	if (_i & 2)
+		c.ip = (char[]){ "10.0.0.1" };
+	if (!namespace())
+		return;
+	fd = tap_fd("t0", IFF_TAP | IFF_MULTI_QUEUE | IFF_VNET_HDR);
+	ck_assert_msg(!net_backend_open(&b, &c, &d), "%s", said());
+	ck_assert_int_eq(ask("t0", SIOCGIFMTU).ifr_mtu, 2000);
+	ck_assert(_i & 2 ? has_address("t0") : has_v6("t0", line));
+	b->begun = _i & 1;
+	net_backend_free(b);
+	ck_assert_int_eq(ask("t0", SIOCGIFMTU).ifr_mtu, _i & 1 ? 2000 : 1500);
+	ck_assert_int_eq(!!(ask("t0", SIOCGIFFLAGS).ifr_flags & IFF_UP),
+			 _i & 1);
+	ck_assert_int_eq(_i & 2 ? has_address("t0") : has_v6("t0", line),
+			 _i & 1);
+	close(fd);
+}
+END_TEST
+
 START_TEST(tap_without_permission)
 {
 	struct net_config c = config("t0", 1);
@@ -516,6 +546,7 @@ int main(void)
 	tcase_add_test(tc, tap_is_busy);
 	tcase_add_test(tc, tap_made_for_several);
 	tcase_add_test(tc, tap_is_put_back);
+	tcase_add_loop_test(tc, tap_stays_if_begun, 0, 4);
 	tcase_add_test(tc, tap_without_permission);
 	tcase_add_test(tc, tap_by_descriptor);
 	tcase_add_test(tc, descriptor_is_of_no_use);
