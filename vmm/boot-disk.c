@@ -51,9 +51,10 @@ static bool fat_at(int fd, uint64_t lba)
 
 static bool in_mbr(int fd, const uint8_t *mbr)
 {
-	for (unsigned i = 0; i < MBR_COUNT; i++)
-		if (fat_at(fd, get_le32(mbr + MBR_ENTRIES +
-					i * MBR_ENTRY_BYTES + MBR_START)))
+	const uint8_t *start = mbr + MBR_ENTRIES + MBR_START;
+
+	for (unsigned i = 0; i < MBR_COUNT; i++, start += MBR_ENTRY_BYTES)
+		if (fat_at(fd, get_le32(start)))
 			return true;
 	return false;
 }
