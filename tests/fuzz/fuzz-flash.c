@@ -230,8 +230,9 @@ static void buffer(const struct step *s)
 	uint64_t most = FLASH_BUFFER_BYTES / word;
 	uint64_t mask = word == 1 ? 0xff : UINT32_MAX, was[FLASH_BUFFER_BYTES];
 
-	if (platform.q35)
-		at = MIN(at, PC_BYTES - 2 * words);
+	/* Inside of the window, and the word behind it, too. */
+	at = MIN(at,
+		 (platform.q35 ? PC_BYTES : FLASH_BYTES) - (words + 1) * word);
 	to_array();
 	for (unsigned i = 0; i < words; i++)
 		was[i] = get(at + i * word, word);
