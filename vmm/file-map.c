@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/base/log.h"
@@ -195,6 +196,41 @@ bool file_map_repair(unsigned before)
 	unlock();
 	say_unsaid();
 	return file_map_repairs() != before;
+}
+
+/* ---- full disks ---------------------------------------------------------- */
+
+/* A file system keeps a few blocks for itself. */
+#define BLOCKS_LEFT 16
+
+/* Could there be a page that the file does not have, and cannot get? */
+static bool is_starved(const struct file_map *m)
+{
+	off_t hole = lseek(m->fd, (off_t)m->offset_bytes, SEEK_HOLE);
+	struct statfs fs;
+
+	return hole >= 0 && !fstatfs(m->fd, &fs) &&
+	       (uint64_t)hole < m->offset_bytes + m->live_bytes &&
+	       (uint64_t)fs.f_bavail < BLOCKS_LEFT;
+}
+
+bool file_map_wait(void)
+{
+	const struct timespec pause = { .tv_nsec = FILE_MAP_WAIT_MS * 1000000 };
+	static atomic_uint said;
+	struct file_map *m;
+
+	lock();
+	for (m = maps.first; m && !is_starved(m); m = m->next)
+		;
+	unlock();
+	if (!m)
+		return false;
+	log_guest(&said,
+		  "a disk is full that has --pmem or memory files with holes: "
+		  "the guest stands still until there is room");
+	nanosleep(&pause, NULL);
+	return true;
 }
 
 /* ---- the signal --------------------------------------------------------- */

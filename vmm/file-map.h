@@ -3,18 +3,21 @@
  * DOC: mapped files that somebody else may cut short
  *
  * To touch a page that its file has lost, or cannot give because the disk is
- * full or fails, raises SIGBUS in this process and lets KVM_RUN fail with
- * EFAULT. The file is not ours alone, so neither may end the machine: a file
- * map that is watched gets anonymous memory where the file has none. It reads
- * as zero, takes what is written and never gives it to the file; this is said
- * once. At most all of the mapping becomes memory of ours: what the guest was
- * given anyway.
+ * full or fails, raises SIGBUS in this process. The file is not ours alone, so
+ * that may not end the machine: a file map that is watched gets anonymous
+ * memory where the file has none. It reads as zero, takes what is written and
+ * never gives it to the file; this is said once. At most all of the mapping
+ * becomes memory of ours: what the guest was given anyway.
  *
  * What has been replaced stays so when the file grows again.
  *
- * On x86 KVM_RUN need not return: KVM fetches the page asynchronously, does not
- * mind that this fails, and tries again for ever. So whoever gives a map to a
- * guest also asks to be told of changes (file_map_notify()).
+ * A vCPU raises no signal, and nobody knows what it touched. On arm64 KVM_RUN
+ * fails with EFAULT. On x86 it need not return: KVM fetches the page
+ * asynchronously, does not mind that this fails, and tries again for ever. So
+ * whoever gives a map to a guest also asks to be told of changes
+ * (file_map_notify()), and what a file has lost is replaced. Where its disk is
+ * full, the vCPU stands still until there is room, and then nothing is lost: on
+ * x86 without a word, on arm64 by file_map_wait().
  *
  * Memory that we make ourselves is sealed against shrinking instead
  * (F_SEAL_SHRINK). Errors of the memory itself (BUS_MCEERR_AR) stay fatal.
@@ -28,6 +31,9 @@
 
 #include "vmm/base/diag.h"
 #include "vmm/base/types.h"
+
+/** FILE_MAP_WAIT_MS - before a full disk is tried again */
+#define FILE_MAP_WAIT_MS 100
 
 struct file_map;
 
@@ -78,6 +84,16 @@ int file_map_notify(const struct file_map *m, int inotify_fd);
 
 /** file_map_repairs - how often any map was repaired; never goes back */
 unsigned file_map_repairs(void);
+
+/**
+ * file_map_wait - an access failed (EFAULT), and there was nothing to repair:
+ *	is that because a disk is full?
+ *
+ * Sleeps for FILE_MAP_WAIT_MS if so, or until a signal comes.
+ *
+ * Return: true: some file has holes, and there is no room: repeat the access.
+ */
+bool file_map_wait(void);
 
 /**
  * file_map_repair - an access failed (EFAULT), nobody knows where: look at the

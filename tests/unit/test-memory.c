@@ -937,6 +937,16 @@ START_TEST(test_full_disk)
 	ck_assert_int_eq(
 		ram_add_pmem(&ram, GPA(PMEM_AT), PAGES * 0x1000, fd, false, &d),
 		0);
+	/* A vCPU waits where there is no room, and only there. */
+	ck_assert(!file_map_wait());
+	ck_assert_int_eq(fallocate(fd, 0, 0, ROOM * 0x1000), 0);
+	ck_assert(file_map_wait());
+	ck_assert_int_eq(fallocate(fd,
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   0, ROOM * 0x1000),
+			 0);
+	ck_assert(!file_map_wait());
+	ck_assert(!ram_lost(&ram, GPA(PMEM_AT)));
 	/* Every second one: no two of them are one mapping. */
 	for (unsigned i = 0; i < PAGES; i += 2)
 		ram_fill(&ram, GPA(PMEM_AT + i * 0x1000), 0x44, 0x1000);

@@ -707,7 +707,8 @@ static enum host_event vcpu_run(struct host_vcpu *base)
 			break;
 		}
 		err = errno;
-		if (err == EFAULT && file_map_repair(repairs)) {
+		if (err == EFAULT &&
+		    (file_map_repair(repairs) || file_map_wait())) {
 			repairs = file_map_repairs();
 			continue;
 		}
