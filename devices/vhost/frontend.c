@@ -254,6 +254,17 @@ int vhost_frontend_greet(struct vhost_frontend *vf, int fd, uint64_t want,
 	return err;
 }
 
+void vhost_frontend_take(struct vhost_frontend *vf,
+			 const struct vhost_frontend *greeted)
+{
+	int inflight_fd = vf->inflight_fd;
+	struct vu_inflight inflight = vf->inflight;
+
+	*vf = *greeted;
+	vf->inflight_fd = inflight_fd;
+	vf->inflight = inflight;
+}
+
 int vhost_frontend_features(struct vhost_frontend *vf, uint64_t features,
 			    struct diag *d)
 {

@@ -80,6 +80,11 @@ void vhost_frontend_release(struct vhost_frontend *vf);
 int vhost_frontend_greet(struct vhost_frontend *vf, int fd, uint64_t want,
 			 struct diag *d);
 
+/** vhost_frontend_take - go on with a back end that @greeted, which is of no
+ * more use, has found; @vf is not connected, and keeps what is in flight */
+void vhost_frontend_take(struct vhost_frontend *vf,
+			 const struct vhost_frontend *greeted);
+
 /** vhost_frontend_features - the driver's features, with
  * VU_F_PROTOCOL_FEATURES if the back end has it */
 int vhost_frontend_features(struct vhost_frontend *vf, uint64_t features,

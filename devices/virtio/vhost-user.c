@@ -43,7 +43,9 @@
  * virtio_device.lock. A back end that does not answer is waited for
  * (frontend.h), so the connection, reconnects and a card's control queue have
  * a thread of their own, "<id>_vu": of the machine nothing waits but a vCPU
- * that uses the device, and the main loop when it makes, pauses or resets it.
+ * that uses the device, and the main loop when it makes, pauses or resets it,
+ * and these only for one that is there: one that comes back is greeted without
+ * the lock.
  *
  * Not implemented: saving a back end's own state (DEVICE_STATE), shared memory
  * regions (DAX), commands of a network card other than the number of pairs.
@@ -58,6 +60,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/check.h"
 #include "vmm/base/log.h"
 #include "vmm/iothread.h"
 #include "vmm/unix-socket.h"
@@ -432,12 +435,12 @@ static int dial(const struct remote *rm)
 				    : unix_connect(&rm->addr);
 }
 
-static int greet(struct remote *rm, int fd, struct diag *d)
+static int greet(struct vhost_frontend *vf, int fd, struct diag *d)
 {
-	int err = vhost_frontend_greet(&rm->vf, fd, PROTOCOL, d);
+	int err = vhost_frontend_greet(vf, fd, PROTOCOL, d);
 
-	if (!(rm->vf.protocol & VU_P_INFLIGHT_SHMFD))
-		rm->vf.features &= ~VIRTIO_F_RING_PACKED;
+	if (!(vf->protocol & VU_P_INFLIGHT_SHMFD))
+		vf->features &= ~VIRTIO_F_RING_PACKED;
 	return err;
 }
 
@@ -579,15 +582,14 @@ static int restore(struct remote *rm, struct diag *d)
 	return err;
 }
 
-static int reconnect(struct remote *rm, struct diag *d)
+/* @greeted has answered, or @err says that it has not. */
+static int reconnect(struct remote *rm, const struct vhost_frontend *greeted,
+		     int err, struct diag *d)
 {
-	int fd = dial(rm), err;
-
-	if (fd < 0)
-		return fd;
-	err = greet(rm, fd, d);
-	if (!err)
+	if (!err) {
+		vhost_frontend_take(&rm->vf, greeted);
 		err = restore(rm, d);
+	}
 	if (!err)
 		err = watch(rm, d);
 	if (err)
@@ -597,21 +599,26 @@ static int reconnect(struct remote *rm, struct diag *d)
 	return err;
 }
 
+/* It is gone until this thread says otherwise. One that takes the connection
+ * and says nothing is found out before a vCPU must wait for it. */
 static void retry_expired(void *opaque)
 {
 	struct remote *rm = opaque;
+	struct vhost_frontend greeted;
 	struct diag d = DIAG_INIT;
+	int fd = dial(rm), err = fd;
 
+	vhost_frontend_init(&greeted, rm->who, rm->socket);
+	if (fd >= 0)
+		err = greet(&greeted, fd, &d);
 	pthread_mutex_lock(&rm->vd.lock);
-	if (!connected(rm)) {
-		if (reconnect(rm, &d)) {
-			rm->ready = false;
-			retry_later(rm);
-		} else {
-			set_link(rm, true);
-			log_info("%s: the back end at %s is back", rm->who,
-				 rm->socket);
-		}
+	CHECK(!connected(rm));
+	if (reconnect(rm, &greeted, err, &d)) {
+		rm->ready = false;
+		retry_later(rm);
+	} else {
+		set_link(rm, true);
+		log_info("%s: the back end at %s is back", rm->who, rm->socket);
 	}
 	pthread_mutex_unlock(&rm->vd.lock);
 }
@@ -724,7 +731,7 @@ static int meet(struct remote *rm, struct diag *d)
 
 	if (fd < 0)
 		return fd;
-	err = greet(rm, fd, d);
+	err = greet(&rm->vf, fd, d);
 	if (!err)
 		err = check_modern(rm, d);
 	if (!err)
