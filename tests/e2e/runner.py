@@ -117,6 +117,7 @@ class Case:
     watch=(PATTERN, COUNT) ends it by SIGTERM when so many lines are there.
     typed=[(PATTERN, TEXT, COUNT), ...] is typed, each when its PATTERN is in
     COUNT lines (or in one: COUNT may be left out).
+    follows: it needs what the case before it leaves behind.
     """
 
     vmm = "spandrel"
@@ -125,7 +126,7 @@ class Case:
                  memory="256M", extra=(), status=0, expect=(), forbid=(),
                  watch=None, twice=False, typed=(), prepare="", cmdline="",
                  console="off", during="", after="",
-                 initramfs="/guest/initramfs", limit=240):
+                 initramfs="/guest/initramfs", limit=240, follows=False):
         self.__dict__.update(locals())
         self.output, self.code, self.seconds = None, None, 0
 
@@ -331,9 +332,9 @@ class Servers:
         Bochs stands still. So what failed gets a second server, and the report
         says so."""
         for case in cases:
+            problems = case.problems(self.allowed) or ["the next needs it"]
             print(f"# {self.server}: {case.name}: "
-                  f"{'; '.join(case.problems(self.allowed))[:300]}: "
-                  "trying again")
+                  f"{'; '.join(problems)[:300]}: trying again")
             case.name += " (second try)"
             case.output = case.code = None
         for line in self.rest[-5:]:
@@ -361,6 +362,16 @@ class Servers:
         print(f"# {self.server}: slowest: "
               + "; ".join(f"{c.name} {c.seconds:.0f} s" for c in slow))
         return bad
+
+
+def to_repeat(cases, bad):
+    """Those of CASES, in their order, that are BAD or lead to one"""
+    repeat, needed = [], False
+    for case in reversed(cases):
+        if needed or case in bad:
+            repeat.insert(0, case)
+            needed = case.follows
+    return repeat
 
 
 def split_output(process, cases, show):
@@ -404,7 +415,7 @@ def main(about, servers, cases_of, **options):
     runner = Servers(args.server, os.path.abspath(args.spandrel),
                      show=args.show, **options)
     runner.run(cases)
-    again = [c for c in cases if c.problems(runner.allowed)]
+    again = to_repeat(cases, [c for c in cases if c.problems(runner.allowed)])
     if again and not args.once:
         runner.run_again(again)
     return 1 if runner.judge(cases) else 0
