@@ -359,6 +359,7 @@ START_TEST(tx_packet)
 END_TEST
 
 #define OFFLOADS (NET_F_CSUM | NET_F_HOST_TSO4)
+#define OTHERS	 (NET_F_CSUM | NET_F_HOST_TSO6 | NET_F_HOST_ECN | NET_F_HOST_UFO)
 
 /* Header, length of the packet, and does it pass? */
 static const struct {
@@ -371,7 +372,11 @@ static const struct {
 	{ 0, { 0 }, 30, true },
 	{ OFFLOADS, { 1, 0, 0, 0, 0, 0, 34, 0, 16, 0 }, 100, true },
 	{ OFFLOADS, { 1, 1, 54, 0, 100, 0, 34, 0, 16, 0 }, 1000, true },
+	{ OTHERS, { 1, 4, 74, 0, 100, 0, 54, 0, 16, 0 }, 1000, true },
+	{ OTHERS, { 1, 0x84, 74, 0, 100, 0, 54, 0, 16, 0 }, 1000, true },
+	{ OTHERS, { 1, 3, 42, 0, 100, 0, 34, 0, 6, 0 }, 1000, true },
 	/* Not negotiated. */
+	{ OTHERS, { 1, 1, 54, 0, 100, 0, 34, 0, 16, 0 }, 1000, false },
 	{ 0, { 1, 0, 0, 0, 0, 0, 34, 0, 16, 0 }, 100, false },
 	{ 0, { 1, 1, 54, 0, 100, 0, 34, 0, 16, 0 }, 1000, false },
 	{ OFFLOADS, { 1, 4, 54, 0, 100, 0, 34, 0, 16, 0 }, 1000, false },
