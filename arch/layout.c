@@ -142,6 +142,69 @@ void layout_parts(struct platform *p, const struct vm_config *cfg)
 	}
 }
 
+static uint64_t weight(const struct vm_config *cfg, unsigned segment, bool is64)
+{
+	for (unsigned i = 0; i < cfg->pci_segment_count; i++) {
+		const struct pci_segment_config *s = &cfg->pci_segments[i];
+
+		if (s->pci_segment == segment)
+			return is64 ? s->mmio64_aperture_weight
+				    : s->mmio32_aperture_weight;
+	}
+	return 1;
+}
+
+/* Cuts are whole GiB or MiB from the first of those in @whole on: at most
+ * 2^22 of them (52 address bits), and 2^39 is more than all weights. */
+void layout_divide(struct platform *p, const struct vm_config *cfg,
+		   struct plat_range whole, unsigned first, bool is64)
+{
+	uint64_t unit = is64 ? GIB(1) : MIB(1), total = 0, sum = 0;
+	uint64_t from = whole.base, end = from + whole.size_bytes;
+	uint64_t base = MIN(align_up(from, unit), end);
+	uint64_t units = (end - base) / unit;
+
+	for (unsigned i = first; i < p->pci.segment_count; i++)
+		total += weight(cfg, i, is64);
+	for (unsigned i = first; i < p->pci.segment_count; i++) {
+		struct plat_segment *s = &p->pci.segment[i];
+		uint64_t to;
+
+		sum += weight(cfg, i, is64);
+		to = sum == total ? end : base + units * sum / total * unit;
+		*(is64 ? &s->mmio64 : &s->mmio32) =
+			layout_mmio(from, to - from);
+		from = to;
+	}
+}
+
+int layout_segments(struct platform *p, const struct vm_config *cfg,
+		    uint64_t ecam, struct plat_range low, unsigned first,
+		    struct diag *d)
+{
+	struct plat_segment *s = p->pci.segment;
+
+	p->pci.segment_count = vm_config_pci_segments(cfg);
+	for (unsigned i = 1; i < p->pci.segment_count; i++) {
+		s[i].bus_count = 1;
+		s[i].ecam = layout_mmio(ecam + MIB(i - 1), MIB(1));
+	}
+	layout_divide(p, cfg, low, first, false);
+	layout_divide(p, cfg, s->mmio64, 0, true);
+	for (unsigned i = 0; i < p->pci.segment_count; i++) {
+		if (s[i].mmio32.size_bytes)
+			continue;
+		return diag_fail(
+			d, E2BIG,
+			"--pci-segment pci_segment=%u: no whole MiB of "
+			"the %" PRIu64 " below 4 GiB is left for it: "
+			"raise its mmio32_aperture_weight, or lower "
+			"those of others",
+			i, low.size_bytes >> 20);
+	}
+	return 0;
+}
+
 /* Is it one that every machine has, or one that was asked for? */
 static bool wanted(const struct platform *p, const struct vm_config *cfg,
 		   const char *cls)

@@ -63,6 +63,25 @@ int layout_check_memory(const struct vm_config *cfg,
 void layout_parts(struct platform *p, const struct vm_config *cfg);
 
 /**
+ * layout_divide - share @whole among the PCI segments from @first on, by weight
+ * @is64: it is for their mmio64, else mmio32
+ */
+void layout_divide(struct platform *p, const struct vm_config *cfg,
+		   struct plat_range whole, unsigned first, bool is64);
+
+/**
+ * layout_segments - make further PCI segments
+ * @p: segment 0 has all of the 64-bit window, which is then divided
+ * @ecam: of segment 1; of each one more, 1 MiB further up
+ * @low: 32-bit window to divide among those from @first on (0 or 1)
+ *
+ * Return: 0; -E2BIG: a share of @low is too small for anything.
+ */
+int layout_segments(struct platform *p, const struct vm_config *cfg,
+		    uint64_t ecam, struct plat_range low, unsigned first,
+		    struct diag *d);
+
+/**
  * layout_devices - see struct arch.devices
  * @all: @count devices, the first of which is the serial port; it is left out
  *	with --serial off, and others if they were not asked for

@@ -10,7 +10,8 @@ obj-y += vmm/chardev.o vmm/chardev-open.o vmm/terminal.o vmm/unix-socket.o
 obj-y += vmm/net-addr.o vmm/config-net.o vmm/config-console.o
 obj-y += vmm/config-vsock.o
 obj-y += vmm/schema.o vmm/schema-list.o vmm/config.o vmm/cli.o vmm/help.o vmm/man.o
-obj-y += vmm/config-disk.o vmm/config-memory.o vmm/config-numa.o
+obj-y += vmm/config-disk.o vmm/config-memory.o vmm/config-numa.o \
+	vmm/config-pci.o
 obj-y += vmm/doctor.o vmm/tables.o vmm/main.o
 obj-y += vmm/machine.o vmm/machine-run.o vmm/vcpu.o vmm/payload.o vmm/boot-disk.o
 obj-y += vmm/config-balloon.o

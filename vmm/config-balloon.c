@@ -25,7 +25,7 @@ static const struct schema_key keys[] = {
 	  .preset = "off",
 	  .doc = "give memory that the guest has freed back to the host",
 	  SINCE },
-	ID_KEY(balloon_config),
+	PCI_KEYS(balloon_config),
 };
 
 const struct schema_option balloon_option = {

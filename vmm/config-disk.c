@@ -42,7 +42,7 @@ static const struct schema_key disk_keys[] = {
 	  .offset = DISK(path),
 	  .doc = "image: a regular file or a block device",
 	  SINCE },
-	ID_KEY(disk_config),
+	PCI_KEYS(disk_config),
 	{ .name = "image_type",
 	  .type = SCHEMA_ENUM,
 	  .offset = DISK(image_type),

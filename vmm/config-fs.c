@@ -35,7 +35,7 @@ static const struct schema_key keys[] = {
 	  .preset = "1024",
 	  .doc = "entries of each queue, a power of two",
 	  SINCE },
-	ID_KEY(fs_config),
+	PCI_KEYS(fs_config),
 };
 
 const struct schema_option fs_option = {

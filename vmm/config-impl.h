@@ -33,6 +33,14 @@
 	.list = true, .most = (times), .items_offset = AT(member), \
 	.count_offset = AT(number), .item_bytes = sizeof(struct type)
 
+/* The key of devices on PCI; @at: where the number of their segment is. */
+#define SEGMENT_KEY(at)                                                        \
+	{                                                                      \
+		.name = "pci_segment", .type = SCHEMA_U32, .aside = true,      \
+		.offset = (at), .max = CONFIG_SEGMENTS_MAX - 1, .preset = "0", \
+		.doc = "PCI segment, from 0", SINCE                            \
+	}
+
 /* The key that every device has; the item struct has a char *id. */
 #define ID_KEY(item)                                                           \
 	{                                                                      \
@@ -40,6 +48,9 @@
 		.offset = ITEM_AT(item, id),                                   \
 		.doc = "name of the device for the API and in messages", SINCE \
 	}
+
+/* Those of devices on PCI; the item struct has a pci_segment, too. */
+#define PCI_KEYS(item) ID_KEY(item), SEGMENT_KEY(ITEM_AT(item, pci_segment))
 
 /* The keys of what a vhost-user back end may serve instead of us. */
 #define VHOST_USER_KEYS(item)                                     \
@@ -56,7 +67,7 @@
 	}
 
 /* What Cloud Hypervisor's devices have and ours do not yet. */
-#define LATER_DEVICE "iommu pci_segment pci_device_id"
+#define LATER_DEVICE "iommu pci_device_id"
 
 /* ---- families of devices, each in its vmm/config-NAME.c ------------------ */
 
@@ -90,6 +101,12 @@ int complete_nets(struct vm_config *c, struct diag *d);
 
 /** check_nets - the rules of --net; 0 or -EINVAL */
 int check_nets(const struct vm_config *c, struct diag *d);
+
+/* config-pci.c */
+extern const struct schema_option pci_segment_option;
+
+/** check_pci_segments - the rules of --pci-segment; 0 or -EINVAL */
+int check_pci_segments(const struct vm_config *c, struct diag *d);
 
 /* config-disk.c */
 extern const struct schema_option disk_option, rate_group_option;

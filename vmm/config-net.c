@@ -80,7 +80,7 @@ static const struct schema_key net_keys[] = {
 	  .preset = "256",
 	  .doc = "entries of each queue, a power of two",
 	  SINCE },
-	ID_KEY(net_config),
+	PCI_KEYS(net_config),
 	SWITCH_KEY(offload_tso, "TCP segments may be left to the other side"),
 	SWITCH_KEY(offload_ufo, "UDP fragments likewise"),
 	SWITCH_KEY(offload_csum, "checksums likewise; off: none of the three"),

@@ -67,9 +67,8 @@ static const struct schema_key keys[] = {
 	{ .name = "pci_segments",
 	  .type = SCHEMA_U32S,
 	  .offset = ITEM_AT(numa_config, pci_segments),
-	  .max = UINT16_MAX,
-	  .doc = "PCI segments that are near; there is only segment 0, in node "
-		 "0 unless given",
+	  .max = CONFIG_SEGMENTS_MAX - 1,
+	  .doc = "PCI segments that are near; in node 0 unless given",
 	  SINCE },
 };
 
@@ -332,22 +331,28 @@ static int check_links(const struct vm_config *c, const struct numa_config *n,
 
 static int check_segments(const struct vm_config *c, struct diag *d)
 {
-	unsigned given = 0;
+	bool given[CONFIG_SEGMENTS_MAX] = { false };
 
 	for (unsigned i = 0; i < c->numa_count; i++) {
 		for (unsigned j = 0; j < c->numa[i].pci_segments.count; j++) {
 			const struct numa_config *n = &c->numa[i];
 			uint32_t segment = n->pci_segments.v[j];
 
-			if (!segment && !given++)
+			bool there = segment < vm_config_pci_segments(c);
+
+			if (there && !given[segment]) {
+				given[segment] = true;
 				continue;
+			}
 			return diag_fail(d, EINVAL,
 					 "--numa guest_numa_id=%" PRIu32
 					 ",pci_segments=%" PRIu32 ": %s",
 					 n->guest_numa_id, segment,
-					 segment ? "there is only segment 0"
-						 : "this segment was given "
-						   "already");
+					 there ? "this segment was given "
+						 "already"
+					       : "there is no such segment: "
+						 "see --platform "
+						 "num_pci_segments");
 		}
 	}
 	return 0;

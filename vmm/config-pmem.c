@@ -26,7 +26,7 @@ static const struct schema_key keys[] = {
 	  .preset = "off",
 	  .doc = "keep what the guest writes in memory, and the file as it is",
 	  SINCE },
-	ID_KEY(pmem_config),
+	PCI_KEYS(pmem_config),
 };
 
 const struct schema_option pmem_option = {

@@ -26,7 +26,7 @@ static const struct schema_key keys[] = {
 	  .max = 32768,
 	  .doc = "one for each queue, powers of two",
 	  SINCE },
-	ID_KEY(vhost_user_config),
+	PCI_KEYS(vhost_user_config),
 };
 
 const struct schema_option generic_vhost_user_option = {

@@ -35,7 +35,7 @@ static const struct schema_key keys[] = {
 	  .doc = "the kernel's vhost-vsock instead of socket=: the host's "
 		 "programs use AF_VSOCK too",
 	  SINCE },
-	ID_KEY(vsock_config),
+	PCI_KEYS(vsock_config),
 };
 
 const struct schema_option vsock_option = {

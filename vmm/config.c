@@ -197,6 +197,7 @@ static const struct schema_key console_keys[] = {
 	  .selects_offset = AT(console.mode),
 	  .doc = CHAR_SOCKET_DOC,
 	  SINCE },
+	SEGMENT_KEY(AT(console_segment)),
 };
 
 static const struct schema_key debug_console_keys[] = {
@@ -235,6 +236,7 @@ static const struct schema_key rng_keys[] = {
 	  .doc = "where the guest's random bytes come from",
 	  SINCE },
 	RATE_KEYS_AT(vm_config, rng.rate),
+	SEGMENT_KEY(AT(rng.pci_segment)),
 };
 
 static const struct schema_key platform_keys[] = {
@@ -252,6 +254,15 @@ static const struct schema_key platform_keys[] = {
 	  CHOICES(transport_words),
 	  .preset = "pci",
 	  .doc = "how virtio devices are attached",
+	  SINCE },
+	{ .name = "num_pci_segments",
+	  .type = SCHEMA_U32,
+	  .offset = AT(platform.num_pci_segments),
+	  .min = 1,
+	  .max = CONFIG_SEGMENTS_MAX,
+	  .preset = "1",
+	  .doc = "PCI segments, each with a host bridge and room for 31 "
+		 "devices",
 	  SINCE },
 	{ .name = "access_platform",
 	  .type = SCHEMA_BOOL,
@@ -448,7 +459,7 @@ static const struct schema_option console_option = {
 	.list = true,
 	.one_of = true,
 	KEYS(console_keys),
-	.later = "iommu id pci_segment pci_device_id",
+	.later = LATER_DEVICE " id",
 	.doc = "virtio console, hvc0 in Linux",
 	MACHINE,
 };
@@ -469,7 +480,7 @@ static const struct schema_option rng_option = {
 	.group = "Devices",
 	.list = true,
 	KEYS(rng_keys),
-	.later = "iommu id pci_segment pci_device_id",
+	.later = LATER_DEVICE " id",
 	.doc = "virtio entropy device, always present",
 	SERVED,
 };
@@ -505,7 +516,7 @@ static const struct schema_option platform_option = {
 	.group = "Devices",
 	.list = true,
 	KEYS(platform_keys),
-	.later = "num_pci_segments iommu_segments iommu_address_width "
+	.later = "iommu_segments iommu_address_width "
 		 "iommufd iommufd_fd vfio_p2p_dma tdx sev_snp",
 	.doc = "the machine around the devices",
 	MACHINE,
@@ -539,37 +550,22 @@ static const struct schema_option verbose_option = {
 };
 
 static const struct schema_option *const options[] = {
-	&firmware_option,
-	&firmware_vars_option,
-	&kernel_option,
-	&initramfs_option,
-	&cmdline_option,
-	&fw_cfg_option,
-	&cpus_option,
-	&memory_option,
-	&memory_zone_option,
-	&numa_option,
-	&serial_option,
-	&console_option,
-	&console_port_option,
-	&debug_console_option,
-	&disk_option,
-	&rate_group_option,
-	&rng_option,
-	&balloon_option,
-	&pmem_option,
-	&rtc_option,
-	&watchdog_option,
-	&tpm_option,
-	&pvpanic_option,
-	&net_option,
-	&platform_option,
-	&hypervisor_option,
-	&log_file_option,
-	&verbose_option,
-	&vsock_option,
-	&fs_option,
-	&generic_vhost_user_option,
+	&firmware_option,     &firmware_vars_option,
+	&kernel_option,	      &initramfs_option,
+	&cmdline_option,      &fw_cfg_option,
+	&cpus_option,	      &memory_option,
+	&memory_zone_option,  &numa_option,
+	&serial_option,	      &console_option,
+	&console_port_option, &debug_console_option,
+	&disk_option,	      &rate_group_option,
+	&rng_option,	      &balloon_option,
+	&pmem_option,	      &rtc_option,
+	&watchdog_option,     &tpm_option,
+	&pvpanic_option,      &net_option,
+	&platform_option,     &pci_segment_option,
+	&hypervisor_option,   &log_file_option,
+	&verbose_option,      &vsock_option,
+	&fs_option,	      &generic_vhost_user_option,
 };
 
 const struct schema vm_config_schema = {
@@ -601,17 +597,32 @@ static bool fixed_id(const struct schema_option *o)
 	return !strncmp(o->id_prefix, "__", 2);
 }
 
+/* NULL: the option has no such key. */
+static const struct schema_key *key_of(const struct schema_option *o,
+				       const char *name)
+{
+	for (unsigned i = 0; i < o->key_count; i++)
+		if (o->key[i].name && !strcmp(o->key[i].name, name))
+			return &o->key[i];
+	return NULL;
+}
+
+static char *item_of(const struct schema_option *o, const struct vm_config *c,
+		     unsigned index)
+{
+	char *items = *(char *const *)((const char *)c + o->items_offset);
+
+	return items + index * o->item_bytes;
+}
+
 /* Where item @index of @o has its id; NULL: the option has no devices. */
 static char **item_id(const struct schema_option *o, const struct vm_config *c,
 		      unsigned index)
 {
-	char *items = *(char *const *)((const char *)c + o->items_offset);
+	const struct schema_key *key = o->id_prefix ? key_of(o, "id") : NULL;
 
-	for (unsigned i = 0; o->id_prefix && i < o->key_count; i++)
-		if (o->key[i].name && !strcmp(o->key[i].name, "id"))
-			return (char **)(void *)(items + index * o->item_bytes +
-						 o->key[i].offset);
-	return NULL;
+	return key ? (char **)(void *)(item_of(o, c, index) + key->offset)
+		   : NULL;
 }
 
 static int name_item(const struct schema_option *o, struct vm_config *c,
@@ -766,6 +777,37 @@ static int check_ids(const struct vm_config *c, struct diag *d)
 	return ret;
 }
 
+static int check_segment(const struct vm_config *c, unsigned option,
+			 unsigned index, struct diag *d)
+{
+	const struct schema_option *o = options[option];
+	const struct schema_key *key = key_of(o, "pci_segment");
+	const char *at = o->most ? item_of(o, c, index) : (const char *)c;
+	uint32_t count = vm_config_pci_segments(c), segment;
+
+	if (!key)
+		return 0;
+	segment = *(const uint32_t *)(const void *)(at + key->offset);
+	if (segment < count)
+		return 0;
+	return diag_fail(d, EINVAL,
+			 "--%s pci_segment=%" PRIu32
+			 ": the last PCI segment is %" PRIu32
+			 ": give --platform num_pci_segments=%" PRIu32,
+			 o->name, segment, count - 1, segment + 1);
+}
+
+static int check_segments(const struct vm_config *c, struct diag *d)
+{
+	int ret = check_pci_segments(c, d);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
+		for (unsigned j = 0; !ret && j < schema_count(options[i], c);
+		     j++)
+			ret = check_segment(c, i, j, d);
+	return ret;
+}
+
 static int check_tpm(const struct vm_config *c, struct diag *d)
 {
 	if (!c->tpm_count || c->tpm->socket)
@@ -841,7 +883,7 @@ static int (*const checks[])(const struct vm_config *c, struct diag *d) = {
 	check_pmem,	check_vsock,
 	check_fs,	check_generic_vhost_user,
 	check_ids,	check_nets,
-	check_disks,
+	check_disks,	check_segments,
 };
 
 int vm_config_check(const struct vm_config *c, const char *arch, struct diag *d)

@@ -181,6 +181,7 @@ struct rate_config {
 struct rng_config {
 	char *src;
 	struct rate_config rate;
+	uint32_t pci_segment;
 };
 
 /** enum vhost_mode - which end of a vhost-user socket we are */
@@ -212,6 +213,7 @@ struct net_config {
 	enum vhost_mode vhost_mode;
 	bool vhost;
 	struct rate_config rate;
+	uint32_t pci_segment;
 };
 
 /** enum disk_type - image_type=; not given: raw, with a hint in the log */
@@ -241,6 +243,7 @@ struct disk_config {
 	struct affinity_list queue_affinity;
 	enum lock_granularity lock_granularity;
 	struct rate_config rate;
+	uint32_t pci_segment;
 };
 
 /** struct rate_group_config - --rate-limit-group */
@@ -259,6 +262,7 @@ struct balloon_config {
 	uint64_t size_bytes;
 	bool deflate_on_oom, free_page_reporting;
 	char *id;
+	uint32_t pci_segment;
 };
 
 /**
@@ -272,6 +276,7 @@ struct pmem_config {
 	uint64_t size_bytes;
 	bool discard_writes;
 	char *id;
+	uint32_t pci_segment;
 };
 
 /**
@@ -286,6 +291,7 @@ struct vsock_config {
 	uint32_t cid;
 	char *socket;
 	bool vhost;
+	uint32_t pci_segment;
 };
 
 /**
@@ -296,6 +302,7 @@ struct fs_config {
 	char *tag, *socket;
 	uint32_t num_queues, queue_size;
 	char *id;
+	uint32_t pci_segment;
 };
 
 /**
@@ -307,19 +314,28 @@ struct vhost_user_config {
 	char *device_type, *socket;
 	struct u32_list queue_sizes;
 	char *id;
+	uint32_t pci_segment;
 };
 
 /** vhost_user_device_type - the number of a virtio device type that is named
  * or is a number; 0: there is none */
 uint16_t vhost_user_device_type(const char *text);
 
-/** struct platform_config - --platform; @access_platform: virtio devices offer
+/** struct pci_segment_config - --pci-segment; a field has its key's name */
+struct pci_segment_config {
+	uint32_t pci_segment;
+	uint32_t mmio32_aperture_weight, mmio64_aperture_weight;
+};
+
+/** struct platform_config - --platform; @num_pci_segments: see
+ * vm_config_pci_segments(); @access_platform: virtio devices offer
  * VIRTIO_F_ACCESS_PLATFORM; @vmgenid: there is a generation ID; @vmclock: there
  * is a VMClock; @pptt: x86_64: CPUs are in a PPTT too; @system_manufacturer and
  * all below: see vmm/identity.h; NULL if not given */
 struct platform_config {
 	enum tables_choice tables;
 	enum transport_choice transport;
+	uint32_t num_pci_segments;
 	bool access_platform, vmgenid, vmclock, pptt;
 	char *system_manufacturer, *system_product_name, *system_version;
 	char *system_serial_number, *serial_number;
@@ -391,6 +407,7 @@ struct vm_config {
 	struct numa_config *numa;
 	unsigned numa_count;
 	struct char_config serial, console;
+	uint32_t console_segment; /* of PCI */
 	struct console_port_config *console_port;
 	unsigned console_port_count;
 	struct debug_console_config *debug_console; /* at most one */
@@ -407,6 +424,8 @@ struct vm_config {
 	struct vhost_user_config *generic_vhost_user;
 	unsigned generic_vhost_user_count;
 	struct platform_config platform;
+	struct pci_segment_config *pci_segments;
+	unsigned pci_segment_count;
 	struct net_config *net;
 	unsigned net_count;
 	struct tpm_config *tpm; /* at most one */
@@ -463,6 +482,12 @@ uint64_t vm_config_ram_bytes(const struct vm_config *c);
 /** vm_config_ram_words - how a sentence about vm_config_ram_bytes() begins,
  * before the number */
 const char *vm_config_ram_words(const struct vm_config *c);
+
+/** vm_config_pci_segments - how many there are, where there is PCI */
+static inline uint32_t vm_config_pci_segments(const struct vm_config *c)
+{
+	return c->platform.num_pci_segments ? c->platform.num_pci_segments : 1;
+}
 
 /** vm_config_ram_shared - can other processes map all of it? */
 bool vm_config_ram_shared(const struct vm_config *c);

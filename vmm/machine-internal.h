@@ -13,6 +13,9 @@
 
 #include "devices/device.h"
 
+/** MACHINE_DEVICES_MAX - most devices, host bridges among them; our choice */
+#define MACHINE_DEVICES_MAX 512
+
 /**
  * struct machine - see machine.h
  *
@@ -42,7 +45,7 @@ struct machine {
 	struct fw_cfg *fw_cfg; /* NULL: there is none */
 	struct rate_limiter *rate_groups;
 	unsigned virtio_mmio_used;
-	struct device *device[PLAT_DEVICES_MAX];
+	struct device *device[MACHINE_DEVICES_MAX];
 	unsigned device_count;
 
 	struct arch_payload payload;

@@ -81,13 +81,15 @@ static const char *vsock_class(const void *item)
  * @items, @item_count: where struct vm_config has the pointer to the items and
  *	their number; @item_bytes: of one; 0: it has none
  * @id: offset of the id in an item
+ * @segment: that of the number of its PCI segment, in struct vm_config where it
+ *	has no items; 0: it has none
  */
 struct device_rule {
 	const char *cls;
 	const char *(*cls_of)(const void *item);
 	bool optional;
 	unsigned (*count)(const struct vm_config *cfg);
-	size_t items, item_count, item_bytes, id;
+	size_t items, item_count, item_bytes, id, segment;
 };
 
 /* The items of an option: EACH(disks, disk_count, struct disk_config). */
@@ -96,23 +98,29 @@ struct device_rule {
 	.item_count = offsetof(struct vm_config, number), \
 	.item_bytes = sizeof(type), .id = offsetof(type, id)
 
+#define EACH_PCI(list, number, type) \
+	EACH(list, number, type), .segment = offsetof(type, pci_segment)
+#define SEGMENT(member) .segment = offsetof(struct vm_config, member)
+
 static const struct device_rule device_rules[] = {
 	{ "virtio-blk", disk_class,
-	  EACH(disks, disk_count, struct disk_config) },
-	{ "virtio-rng", .optional = true, .count = count_one },
-	{ "virtio-console", .count = count_console },
+	  EACH_PCI(disks, disk_count, struct disk_config) },
+	{ "virtio-rng", .optional = true, .count = count_one,
+	  SEGMENT(rng.pci_segment) },
+	{ "virtio-console", .count = count_console, SEGMENT(console_segment) },
 	{ "virtio-balloon",
-	  EACH(balloon, balloon_count, struct balloon_config) },
+	  EACH_PCI(balloon, balloon_count, struct balloon_config) },
 	{ "virtio-rtc", .count = count_rtc },
-	{ "virtio-pmem", EACH(pmem, pmem_count, struct pmem_config) },
+	{ "virtio-pmem", EACH_PCI(pmem, pmem_count, struct pmem_config) },
 	{ "virtio-vsock", vsock_class,
-	  EACH(vsock, vsock_count, struct vsock_config) },
-	{ "virtio-fs", EACH(fs, fs_count, struct fs_config) },
+	  EACH_PCI(vsock, vsock_count, struct vsock_config) },
+	{ "virtio-fs", EACH_PCI(fs, fs_count, struct fs_config) },
 	{ "generic-vhost-user",
-	  EACH(generic_vhost_user, generic_vhost_user_count,
-	       struct vhost_user_config) },
+	  EACH_PCI(generic_vhost_user, generic_vhost_user_count,
+		   struct vhost_user_config) },
 	{ "pvpanic", .count = count_pvpanic },
-	{ "virtio-net", net_class, EACH(net, net_count, struct net_config) },
+	{ "virtio-net", net_class,
+	  EACH_PCI(net, net_count, struct net_config) },
 	{ "tpm-crb", EACH(tpm, tpm_count, struct tpm_config) },
 	{ "debug-console", .count = count_debug_console },
 };
@@ -133,6 +141,15 @@ static const char *rule_item(const struct device_rule *r,
 	const char *const *items = (const void *)((const char *)cfg + r->items);
 
 	return r->item_bytes ? *items + index * r->item_bytes : NULL;
+}
+
+static unsigned rule_segment(const struct device_rule *r,
+			     const struct vm_config *cfg, const char *item)
+{
+	const char *base = item ? item : (const char *)cfg;
+
+	return r->segment ? *(const uint32_t *)(const void *)(base + r->segment)
+			  : 0;
 }
 
 /* "virtio-rng" -> "__rng", "serial-16550" -> "__serial": the fixed ids that
@@ -190,12 +207,15 @@ static int add_by_rule(struct machine *m, const struct device_rule *r,
 		return 0;
 	for (unsigned i = 0; i < count && !err; i++) {
 		const char *item = rule_item(r, m->cfg, i);
+		const struct device_place place = {
+			.segment = rule_segment(r, m->cfg, item),
+		};
 		const char *id =
 			item ? *(char *const *)(const void *)(item + r->id)
 			     : NULL;
 
 		err = add_device(m, r->cls_of ? r->cls_of(item) : r->cls, id,
-				 item, NULL, d);
+				 item, &place, d);
 	}
 	return err;
 }

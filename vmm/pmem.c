@@ -15,16 +15,16 @@
 
 /* ---- where ------------------------------------------------------------- */
 
-/* First address above all RAM, 4 GiB, and a window that stays there. */
+/* First address above all RAM, 4 GiB, and windows that stay there. */
 static uint64_t above_ram(const struct platform *p)
 {
-	const struct plat_range *window = &p->pci.segment[0].mmio64;
 	uint64_t at = GIB(4);
 
 	for (unsigned i = 0; i < p->ram_count; i++)
 		at = MAX(at, p->ram[i].base + p->ram[i].size_bytes);
-	if (window->size_bytes)
-		at = MAX(at, window->base + window->size_bytes);
+	for (unsigned i = 0; i < p->pci.segment_count; i++)
+		at = MAX(at, p->pci.segment[i].mmio64.base +
+				     p->pci.segment[i].mmio64.size_bytes);
 	return at;
 }
 

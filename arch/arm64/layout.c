@@ -194,6 +194,36 @@ static int fill_high(struct platform *p, const struct vm_config *cfg,
 	return 0;
 }
 
+/* Segment 0 gives the second half of its ECAM to the others: firmware knows
+ * this place, and U-Boot maps no other. */
+static int split_pci(struct platform *p, const struct vm_config *cfg,
+		     struct diag *d)
+{
+	struct plat_segment *s = &p->pci.segment[0];
+	uint32_t n = vm_config_pci_segments(cfg), buses = s->bus_count / 2;
+
+	if (!p->pci.segment_count || n == 1)
+		return 0;
+	if (!p->intc.its.size_bytes)
+		return diag_fail(
+			d, EINVAL,
+			"--platform num_pci_segments=%u: this host has "
+			"no ITS, without which only segment 0 can "
+			"interrupt: leave it out",
+			n);
+	if (n > buses + 1)
+		return diag_fail(
+			d, E2BIG,
+			"--platform num_pci_segments=%u: in %u address "
+			"bits, behind this --memory size, there is "
+			"room for %u",
+			n, p->pa_bits, buses + 1);
+	s->bus_count = buses;
+	s->ecam.size_bytes /= 2;
+	return layout_segments(p, cfg, s->ecam.base + s->ecam.size_bytes,
+			       s->mmio32, 0, d);
+}
+
 /* The fewest address bits that hold everything. */
 static unsigned needed_bits(const struct platform *p)
 {
@@ -294,7 +324,7 @@ int arm64_layout(struct platform *p, const struct vm_config *cfg,
 	p->pvpanic = layout_mmio(ARM64_PVPANIC_BASE, 2);
 	if (p->tables == TABLES_ACPI)
 		p->tpm = layout_mmio(ARM64_TPM_BASE, ARM64_TPM_SIZE);
-	return 0;
+	return split_pci(p, cfg, d);
 }
 
 unsigned arm64_devices(const struct platform *p, const struct vm_config *cfg,

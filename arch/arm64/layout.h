@@ -31,6 +31,10 @@
  *	high+256 MiB PCI ECAM of 256 buses (QEMU: 0x40_1000_0000)
  *	above        PCI 64-bit memory window, 512 GiB (QEMU: 0x80_0000_0000)
  *
+ * Of several PCI segments, segment 0 has the first half of those buses, and the
+ * others a bus each in the second half; they share the memory windows, in their
+ * order.
+ *
  * All of it must lie below the intermediate physical address size (IPA) that
  * the hypervisor offers. Where that is small (36 bits on some machines), high
  * moves down to the end of RAM, the 64-bit window shrinks by powers of two

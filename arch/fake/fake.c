@@ -94,14 +94,17 @@ static int fake_layout(struct platform *p, const struct vm_config *cfg,
 	p->tables = TABLES_FDT;
 	p->intc.kind = INTC_FAKE;
 	p->intc.pin_count = FAKE_PINS;
-	if (cfg->platform.transport == TRANSPORT_PCI)
+	if (cfg->platform.transport == TRANSPORT_PCI) {
 		fill_pci(&p->pci);
+		err = layout_segments(p, cfg, FAKE_ECAM_GPA + MIB(1),
+				      p->pci.segment[0].mmio32, 0, d);
+	}
 	p->virtio_mmio = layout_mmio(FAKE_VIRTIO_GPA,
 				     FAKE_VIRTIO_STRIDE * FAKE_VIRTIO_SLOTS);
 	p->virtio_mmio_stride = FAKE_VIRTIO_STRIDE;
 	p->virtio_mmio_pin = FAKE_PIN_VIRTIO;
 	p->pvpanic = layout_mmio(FAKE_PVPANIC_GPA, 2);
-	return 0;
+	return err;
 }
 
 static unsigned fake_devices(const struct platform *p,

@@ -61,11 +61,13 @@ static void add_ram(struct x86_e820 *map, const struct plat_range *ram)
 void x86_e820_init(struct x86_e820 *map, const struct platform *p)
 {
 	const struct plat_range *ecam = &p->pci.segment[0].ecam;
+	uint64_t all = ecam->size_bytes + MIB(p->pci.segment_count - 1);
 
 	map->count = 0;
 	for (unsigned i = 0; i < p->ram_count; i++)
 		add_ram(map, &p->ram[i]);
-	if (p->pci.segment_count)
-		add(map, ecam->base, ecam->base + ecam->size_bytes,
-		    X86_E820_RESERVED);
+	/* Those of further segments follow; where they do not, OVMF makes the
+	 * map, and ACPI reserves them. */
+	if (p->pci.segment_count && ecam->size_bytes)
+		add(map, ecam->base, ecam->base + all, X86_E820_RESERVED);
 }

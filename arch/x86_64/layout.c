@@ -6,7 +6,7 @@
  * reads the configuration and what the host can do, and fills the platform
  * description. Each check names the option, the value and the limit.
  *
- * Not implemented: RAM and CPU hot-plug, more PCI segments.
+ * Not implemented: RAM and CPU hot-plug.
  */
 #include "arch/x86_64/layout.h"
 
@@ -213,6 +213,38 @@ static void fill_pci(struct platform *p, const struct vm_config *cfg)
 		pci->intx[i] = X86_WIRE_INTX + i;
 }
 
+/* See layout.h: segment 0 last. */
+static int split_q35(struct platform *p, const struct vm_config *cfg,
+		     struct diag *d)
+{
+	struct plat_segment *s = &p->pci.segment[0];
+	struct plat_range high = s->mmio64;
+	uint64_t least = UINT64_C(1) << (p->pa_bits - 3);
+	struct plat_range more = layout_mmio(
+		X86_Q35_MORE_MEM32, X86_Q35_MORE_END - X86_Q35_MORE_MEM32);
+	int err = layout_segments(p, cfg, X86_Q35_MORE_ECAM, more, 1, d);
+
+	if (err)
+		return err;
+	s->mmio32.size_bytes = X86_Q35_MORE_ECAM - s->mmio32.base;
+	least = MIN(MAX(least, s->mmio64.size_bytes), high.size_bytes);
+	high.size_bytes -= least;
+	s->mmio64 = layout_mmio(high.base + high.size_bytes, least);
+	layout_divide(p, cfg, high, 1, true);
+	return 0;
+}
+
+static int split_pci(struct platform *p, const struct vm_config *cfg,
+		     struct diag *d)
+{
+	if (vm_config_pci_segments(cfg) == 1)
+		return 0;
+	if (p->q35)
+		return split_q35(p, cfg, d);
+	return layout_segments(p, cfg, X86_ECAM_BASE + MIB(X86_ECAM_BUSES),
+			       p->pci.segment[0].mmio32, 0, d);
+}
+
 int x86_layout(struct platform *p, const struct vm_config *cfg,
 	       const struct host_caps *caps, struct diag *d)
 {
@@ -237,8 +269,12 @@ int x86_layout(struct platform *p, const struct vm_config *cfg,
 	p->intc.ioapic = layout_mmio(X86_IOAPIC_BASE, X86_IOAPIC_SIZE);
 	p->intc.pin_count = X86_IOAPIC_PINS;
 	p->pci.segment_count = cfg->platform.transport == TRANSPORT_PCI;
-	if (p->pci.segment_count)
+	if (p->pci.segment_count) {
 		fill_pci(p, cfg);
+		err = split_pci(p, cfg, d);
+		if (err)
+			return err;
+	}
 	p->virtio_mmio = layout_mmio(X86_VIRTIO_BASE,
 				     X86_VIRTIO_COUNT * X86_VIRTIO_STRIDE);
 	p->virtio_mmio_stride = X86_VIRTIO_STRIDE;

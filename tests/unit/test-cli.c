@@ -70,9 +70,11 @@ static void write_config(FILE *out)
 
 /* ---- accepted ------------------------------------------------------------*/
 
-#define REST                                                         \
-	" --serial null --console tty --rng src=/dev/urandom"        \
-	" --platform tables=auto,transport=pci,access_platform=off," \
+#define REST                                                                \
+	" --serial null --console tty,pci_segment=0"                        \
+	" --rng src=/dev/urandom,pci_segment=0"                             \
+	" --platform "                                                      \
+	"tables=auto,transport=pci,num_pci_segments=1,access_platform=off," \
 	"vmgenid=off,vmclock=off,pptt=off --hypervisor auto"
 #define CPUS " --cpus boot=1,max=1,max_phys_bits=46,nested=on,pmu=auto"
 #define MEMORY                                                        \

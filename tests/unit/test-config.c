@@ -100,23 +100,25 @@ static const struct {
 	{ "memory-zone", "id=a,size=2M,file=x,shared=on,host_numa_node=[0,2-3]",
 	  "id=a,size=2M,file=x,mergeable=off,shared=on,hugepages=off,"
 	  "prefault=off,host_numa_node=[0,2,3]" },
-	{ "console", "off", "off" },
-	{ "console", "null", "null" },
-	{ "console", "tty", "tty" },
-	{ "console", "pty", "pty" },
-	{ "console", "file=/tmp/x", "file=/tmp/x" },
+	{ "console", "off", "off,pci_segment=0" },
+	{ "console", "null", "null,pci_segment=0" },
+	{ "console", "tty", "tty,pci_segment=0" },
+	{ "console", "pty", "pty,pci_segment=0" },
+	{ "console", "file=/tmp/x", "file=/tmp/x,pci_segment=0" },
 	{ "serial", "socket=/run/s", "socket=/run/s" },
 	{ "serial", "file=a=b", "file=a=b" },
 	{ "serial", "file=\"a,b\"", "file=\"a,b\"" },
 	{ "serial", "file=[a,b]", "file=\"[a,b]\"" },
 	{ "serial", "file=\"a]\"c", "file=\"a]c\"" },
 	{ "serial", "\"file=a,b\"", "file=\"a,b\"" },
-	{ "rng", "src=/dev/hwrng", "src=/dev/hwrng" },
+	{ "rng", "src=/dev/hwrng", "src=/dev/hwrng,pci_segment=0" },
 	{ "platform", "tables=fdt",
-	  "tables=fdt,transport=pci,access_platform=off,vmgenid=off,vmclock="
+	  "tables=fdt,transport=pci,num_pci_segments=1,access_platform=off,"
+	  "vmgenid=off,vmclock="
 	  "off,pptt=off" },
 	{ "platform", "transport=mmio,tables=acpi",
-	  "tables=acpi,transport=mmio,access_platform=off,vmgenid=off,vmclock="
+	  "tables=acpi,transport=mmio,num_pci_segments=1,access_platform=off,"
+	  "vmgenid=off,vmclock="
 	  "off,pptt=off" },
 	{ "hypervisor", "fake", "fake" },
 };
@@ -246,8 +248,8 @@ static const struct {
 	  "--rng /dev/random: there is no such key; the nearest is src" },
 	{ "platform", "tables=dt",
 	  "--platform tables=dt: must be auto, acpi or fdt" },
-	{ "platform", "num_pci_segments=2",
-	  "--platform num_pci_segments: not supported yet" },
+	{ "platform", "iommu_segments=[1]",
+	  "--platform iommu_segments: not supported yet" },
 	{ "hypervisor", "mshv", "--hypervisor mshv: not supported yet" },
 	{ "hypervisor", "xen", "--hypervisor xen: must be auto, kvm or fake" },
 	{ "pvpanic", "on", "--pvpanic takes no value" },

@@ -36,7 +36,10 @@
 #define RINGS	 (FAKE_RAM_HIGH_GPA + 0x10000)
 #define RNG_MSIX 210
 #define BAR	 (FAKE_PCI32_GPA + 0x800000)
-#define RNG_ECAM (FAKE_ECAM_GPA + 0x8000) /* 00:01.0 */
+#define RNG_ECAM (FAKE_ECAM_GPA + MIB(1) * rng_segment + 0x8000) /* 00:01.0 */
+
+/* where the guest looks for virtio-rng */
+static unsigned rng_segment;
 
 /* ---- the guest ---------------------------------------------------------- */
 
@@ -753,6 +756,7 @@ static const struct script {
 	const char *what;
 	struct step step[STEPS];
 	bool pci, pmem;
+	unsigned segment; /* of virtio-rng */
 	int err;
 	enum machine_end end;
 	const char *why;
@@ -815,6 +819,10 @@ static const struct script {
 	{ .what = "virtio-rng over PCI and reset",
 	  .step = { { 'U', "U" }, { 'r', "b" }, { 'U', "U" }, { 'p', "" } },
 	  .pci = true },
+	{ .what = "virtio-rng in another PCI segment, and reset",
+	  .step = { { 'U', "U" }, { 'r', "b" }, { 'U', "U" }, { 'p', "" } },
+	  .pci = true,
+	  .segment = 2 },
 	{ .what = "no doorbells over MMIO",
 	  .step = { { 'u', "u" }, { 'p', "" } },
 	  .env = "doorbell_add:1:28" },
@@ -877,9 +885,12 @@ START_TEST(test_script)
 	struct rig r;
 	int err;
 
+	rng_segment = s->segment;
 	rig_init(&r, s->pci);
 	r.cfg.cmdline = cmdline;
 	r.cfg.watchdog = true;
+	r.cfg.rng.pci_segment = s->segment;
+	r.cfg.platform.num_pci_segments = s->segment + 1;
 	if (s->pmem) {
 		r.cfg.pmem = &pmem;
 		r.cfg.pmem_count = 1;

@@ -126,7 +126,9 @@ static const struct {
 	  "--numa guest_numa_id=0,bandwidths=2@7: there is no such node" },
 	{ "4",
 	  { N0 ",pci_segments=[0]", N1 ",pci_segments=[1]" },
-	  "--numa guest_numa_id=1,pci_segments=1: there is only segment 0" },
+	  "--numa guest_numa_id=1,pci_segments=1: there is no such segment: "
+	  "see "
+	  "--platform num_pci_segments" },
 	{ "4",
 	  { N0 ",pci_segments=[0]", N1 ",pci_segments=[0]" },
 	  "--numa guest_numa_id=1,pci_segments=0: this segment was given "
