@@ -352,8 +352,6 @@ static int add_mcfg(struct builder *bl, gpa_t *where, struct diag *d)
 	for (unsigned i = 0; i < pci->segment_count; i++) {
 		const struct plat_segment *s = &pci->segment[i];
 
-		if (!s->ecam.size_bytes)
-			continue;
 		acpi_put64(&b, s->ecam.base);
 		acpi_put16(&b, (uint16_t)i);
 		acpi_put8(&b, 0); /* first bus */
@@ -659,7 +657,7 @@ static bool always(const struct platform *p)
 
 static bool has_ecam(const struct platform *p)
 {
-	return platform_has_ecam(p);
+	return p->pci.segment_count && p->pci.segment[0].ecam.size_bytes;
 }
 
 static bool has_console(const struct platform *p)

@@ -137,8 +137,7 @@ static void put_ecam(struct acpi_buf *b, const struct plat_pci *pci)
 	for (unsigned i = 0; i < pci->segment_count; i++) {
 		const struct plat_range *ecam = &pci->segment[i].ecam;
 
-		if (ecam->size_bytes)
-			aml_crs_memory(b, ecam->base, ecam->size_bytes);
+		aml_crs_memory(b, ecam->base, ecam->size_bytes);
 	}
 	aml_crs_close(b, crs);
 	aml_close(b, dev);
@@ -168,7 +167,7 @@ static void put_pci(struct acpi_buf *b, const struct platform *p)
 {
 	for (unsigned i = 0; i < p->pci.segment_count; i++)
 		put_segment(b, p, i);
-	if (platform_has_ecam(p))
+	if (p->pci.segment_count && p->pci.segment[0].ecam.size_bytes)
 		put_ecam(b, &p->pci);
 }
 

@@ -76,13 +76,6 @@ uint32_t platform_msi_ids(const struct platform *p)
 	       (pci->segment_count > 1 ? 1 : pci->segment[0].bus_count);
 }
 
-bool platform_has_ecam(const struct platform *p)
-{
-	/* All but, on a PC, segment 0. */
-	return p->pci.segment_count > 1 ||
-	       (p->pci.segment_count && p->pci.segment[0].ecam.size_bytes);
-}
-
 const struct plat_dev *platform_find(const struct platform *p,
 				     enum plat_role role)
 {

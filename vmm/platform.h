@@ -170,7 +170,8 @@ struct plat_intc {
 
 /**
  * struct plat_segment - a PCI host bridge and what is behind it
- * @ecam: configuration space, 1 MiB per bus; @bus_count buses from 0
+ * @ecam: configuration space, 1 MiB per bus; @bus_count buses from 0; size 0:
+ *	where the guest puts it (platform.q35, and then there is one segment)
  * @mmio32, @mmio64: memory windows
  * @node: its NUMA node
  */
@@ -331,9 +332,6 @@ unsigned platform_cache_owner(const struct platform *p, unsigned cpu,
 /** platform_msi_ids - ids that a segment passes on, from bus 0 on: only one
  * that is alone has room for those of all buses */
 uint32_t platform_msi_ids(const struct platform *p);
-
-/** platform_has_ecam - is some segment's at a place that the platform knows? */
-bool platform_has_ecam(const struct platform *p);
 
 /** platform_find - first device of @role, or NULL */
 const struct plat_dev *platform_find(const struct platform *p,

@@ -66,8 +66,7 @@ void x86_e820_init(struct x86_e820 *map, const struct platform *p)
 	map->count = 0;
 	for (unsigned i = 0; i < p->ram_count; i++)
 		add_ram(map, &p->ram[i]);
-	/* Those of further segments follow; where they do not, OVMF makes the
-	 * map, and ACPI reserves them. */
+	/* Those of further segments follow. */
 	if (p->pci.segment_count && ecam->size_bytes)
 		add(map, ecam->base, ecam->base + all, X86_E820_RESERVED);
 }

@@ -222,11 +222,12 @@ static int split_q35(struct platform *p, const struct vm_config *cfg,
 	uint64_t least = UINT64_C(1) << (p->pa_bits - 3);
 	struct plat_range more = layout_mmio(
 		X86_Q35_MORE_MEM32, X86_Q35_MORE_END - X86_Q35_MORE_MEM32);
-	int err = layout_segments(p, cfg, X86_Q35_MORE_ECAM, more, 1, d);
+	int err = layout_segments(p, cfg, X86_Q35_ECAM + MIB(1), more, 1, d);
 
 	if (err)
 		return err;
-	s->mmio32.size_bytes = X86_Q35_MORE_ECAM - s->mmio32.base;
+	s->ecam = layout_mmio(X86_Q35_ECAM, MIB(1));
+	s->mmio32.size_bytes = X86_Q35_ECAM - s->mmio32.base;
 	least = MIN(MAX(least, s->mmio64.size_bytes), high.size_bytes);
 	high.size_bytes -= least;
 	s->mmio64 = layout_mmio(high.base + high.size_bytes, least);

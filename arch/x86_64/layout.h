@@ -56,10 +56,11 @@
  *segment 0 into the last eighth of the address space, or (Debian 12) behind
  *what fw_cfg calls reserved: there segment 0 comes last, with that eighth at
  *least. Below 4 GiB it fills its window from below, so the end of it is for the
- *others:
+ *others. And as ECAM is in the tables then, which Linux wants for all segments
+ *or none, that of segment 0 is here, too:
  *
- *	0xF000_0000    PCI ECAM of segments from 1 on, 96 buses
- *	0xF600_0000    their PCI 32-bit memory windows, 96 MiB
+ *	0xF000_0000    PCI ECAM of up to 96 segments, a bus each
+ *	0xF600_0000    PCI 32-bit memory windows of all but segment 0, 96 MiB
  *
  * A wire is an IOAPIC pin, and the ACPI GSI of the same number.
  *
@@ -87,7 +88,7 @@
 #define X86_ECAM_BUSES	    1
 #define X86_Q35_LOW_RAM_END UINT64_C(0x80000000)
 #define X86_Q35_PCI_SIZE    MIB(1984)
-#define X86_Q35_MORE_ECAM   UINT64_C(0xF0000000)
+#define X86_Q35_ECAM	    UINT64_C(0xF0000000)
 #define X86_Q35_MORE_MEM32  UINT64_C(0xF6000000)
 #define X86_Q35_MORE_END    UINT64_C(0xFC000000)
 #define X86_VIRTIO_BASE	    UINT64_C(0xFEB00000)

@@ -351,6 +351,8 @@ void pci_intx_set(struct pci_func *f, bool level);
  * @intx_lock, @intx_users: how many functions drive each of INTA..INTD
  * @bridge, @lpc: functions of the chipset; @lpc only in segment 0 of
  *	platform.q35
+ * @ecam: where the platform says, if it does; @pciexbar: on platform.q35, where
+ *	the guest puts it
  * @func: by slot; NULL where nothing is plugged
  * @taken: bitmap of slots given out
  * @misuse: see log_guest()
@@ -366,15 +368,15 @@ struct pci_root {
 	uint32_t taken;
 	uint32_t cf8;
 	atomic_uint misuse;
-	struct bus_region ecam, cf8_port, cfc_port;
+	struct bus_region ecam, pciexbar, cf8_port, cfc_port;
 };
 
 /** pci_q35_init - the functions that firmware made for a PC wants to see: fill
  * @root's bridge and lpc, which are not plugged yet; devices/pci/q35.c */
 int pci_q35_init(struct pci_root *root, struct diag *d);
 
-/** pci_q35_update - move ECAM to where the bridge's registers say; root lock
- * held, or no vCPU runs */
+/** pci_q35_update - move pciexbar to where the bridge's registers say; root
+ * lock held, or no vCPU runs */
 void pci_q35_update(struct pci_root *root);
 
 /** pci_root_alloc - a free address for a BAR of @f of @size_bytes

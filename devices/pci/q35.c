@@ -64,8 +64,8 @@ void pci_q35_update(struct pci_root *root)
 	uint64_t base = bar & PCIEXBAR_BASE;
 
 	if (!(bar & PCIEXBAR_ON) || !base)
-		bus_remove(mmio, &root->ecam);
-	else if (bus_move(mmio, &root->ecam, base))
+		bus_remove(mmio, &root->pciexbar);
+	else if (bus_move(mmio, &root->pciexbar, base))
 		log_guest(&root->misuse,
 			  "PCI host bridge: something else is where the guest "
 			  "puts ECAM, 0x%" PRIx64,

@@ -190,6 +190,7 @@ static void host_unrealize(struct device *dev)
 		bus_remove(dev->env->pio, &root->cfc_port);
 	}
 	bus_remove(dev->env->mmio, &root->ecam);
+	bus_remove(dev->env->mmio, &root->pciexbar);
 	pci_func_release(&root->lpc);
 	pci_func_release(&root->bridge);
 	pthread_mutex_destroy(&root->own_lock);
@@ -205,6 +206,7 @@ static void fill_regions(struct pci_root *root)
 				     .opaque = root,
 				     .lock = root->lock,
 				     .name = "PCI ECAM" };
+	root->pciexbar = root->ecam;
 	root->cf8_port = (struct bus_region){ .base = CF8_PORT,
 					      .size_bytes = 4,
 					      .ops = &cf8_ops,
@@ -219,17 +221,11 @@ static void fill_regions(struct pci_root *root)
 					      .name = "PCI data port" };
 }
 
-/* Its ECAM is where the guest puts it. */
-static bool is_q35(const struct pci_root *root)
-{
-	return root->dev.env->platform->q35 && !root->dev.segment;
-}
-
 static int map_regions(struct pci_root *root, struct diag *d)
 {
 	const struct device_env *env = root->dev.env;
-	bool q35 = is_q35(root);
-	int err = q35 ? 0 : bus_add(env->mmio, &root->ecam, d);
+	int err = root->at->ecam.size_bytes ? bus_add(env->mmio, &root->ecam, d)
+					    : 0;
 
 	if (err || root->dev.segment || !env->platform->pci.cf8)
 		return err;
@@ -239,7 +235,7 @@ static int map_regions(struct pci_root *root, struct diag *d)
 
 static int init_chipset(struct pci_root *root, struct diag *d)
 {
-	bool q35 = is_q35(root);
+	bool q35 = root->dev.env->platform->q35 && !root->dev.segment;
 	int err = q35 ? pci_q35_init(root, d)
 		      : pci_func_init(&root->bridge, root, "PCI host bridge",
 				      &bridge_ident, &bridge_ops, d);

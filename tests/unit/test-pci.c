@@ -699,6 +699,7 @@ static void q35_setup(void)
 	bed_open(&bed, TRANSPORT_PCI, true);
 	device_free(bed.host);
 	bed.platform.q35 = true;
+	bed.platform.pci.segment[0].ecam.size_bytes = 0;
 	ck_assert_int_eq(device_new(&bed.host, &pci_host_class, "__pci", NULL,
 				    &bed.env, NULL, &d),
 			 0);
@@ -799,6 +800,32 @@ START_TEST(q35_ecam_without_place)
 }
 END_TEST
 
+/* Where tables say that ECAM is, it is wherever the guest puts it as well. */
+START_TEST(q35_ecam_of_tables)
+{
+	struct diag d = DIAG_INIT;
+
+	device_free(dev2);
+	device_free(dev);
+	device_free(bed.host);
+	bed.platform.pci.segment[0].ecam.size_bytes = MIB(1);
+	ck_assert_int_eq(device_new(&bed.host, &pci_host_class, "__pci", NULL,
+				    &bed.env, NULL, &d),
+			 0);
+	bed.env.pci[0] = pci_host_root(bed.host);
+	dev = bed_add(&bed, "virtio-rng");
+	dev2 = bed_add(&bed, "pvpanic");
+	ck_assert_uint_eq(ecam_id(BED_ECAM), 0x29c08086);
+	ck_assert_uint_eq(ecam_id(0xb0000000), UINT32_MAX);
+	port_put(0, 0x60, 0xb0000001);
+	ck_assert_uint_eq(ecam_id(0xb0000000), 0x29c08086);
+	ck_assert_uint_eq(ecam_id(BED_ECAM), 0x29c08086);
+	bed.host->cls->reset(bed.host);
+	ck_assert_uint_eq(ecam_id(0xb0000000), UINT32_MAX);
+	ck_assert_uint_eq(ecam_id(BED_ECAM), 0x29c08086);
+}
+END_TEST
+
 START_TEST(q35_saves_where_ecam_is)
 {
 	struct stream_out out = { 0 };
@@ -825,6 +852,7 @@ static TCase *q35_case(void)
 	tcase_add_loop_test(tc, q35_ecam_moves, 0, 3);
 	tcase_add_test(tc, q35_ecam_at_bad_place);
 	tcase_add_test(tc, q35_ecam_without_place);
+	tcase_add_test(tc, q35_ecam_of_tables);
 	tcase_add_test(tc, q35_saves_where_ecam_is);
 	return tc;
 }
