@@ -188,6 +188,7 @@ END_TEST
 static const struct host_caps caps = {
 	.pa_bits = 46,
 	.gicv3 = true,
+	.its = true,
 	.ext_dest_id = true,
 	.page_size_bytes = 4096,
 };
@@ -234,6 +235,26 @@ START_TEST(test_layout)
 }
 END_TEST
 
+/* Each segment is in a node, 0 unless said. */
+START_TEST(test_segments)
+{
+	static const char *const two[] = { N0 ",pci_segments=[3]",
+					   N1 ",pci_segments=[0,2]", NULL };
+	static const uint32_t node[] = { 1, 0, 1, 0 };
+	struct platform p = { .arch = NULL };
+
+	give("platform", "num_pci_segments=4");
+	ck_assert_msg(!make("4", two), "%s", d.text[0]);
+	config.cpus.nested = false;
+	ck_assert_msg(!arch_find(isas[_i])->layout(&p, &config, &caps, &d),
+		      "%s", d.text[0]);
+	ck_assert_uint_eq(p.pci.segment_count, 4);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(p.pci.segment[i].node, node[i]);
+	platform_release(&p);
+}
+END_TEST
+
 /* Whole dies may be in different nodes of a package; without --numa there are
  * no nodes. */
 START_TEST(test_dies)
@@ -263,6 +284,7 @@ int main(void)
 	tcase_add_test(t, test_no_zones);
 	tcase_add_loop_test(t, test_syntax, 0, ARRAY_SIZE(syntax));
 	tcase_add_loop_test(t, test_layout, 0, ARRAY_SIZE(isas));
+	tcase_add_loop_test(t, test_segments, 0, ARRAY_SIZE(isas));
 	tcase_add_test(t, test_dies);
 	suite_add_tcase(s, t);
 	return suite_run(s);
