@@ -425,7 +425,7 @@ static int check_machine(struct cli *cli, const char *arch, const char *native,
 		return diag_fail(d, EINVAL,
 				 "--out is missing: which directory shall the "
 				 "tables go to");
-	if (cli->host && strcmp(arch, native))
+	if (cli->host && strcmp(arch, native) != 0)
 		return diag_fail(d, EINVAL,
 				 "--host: this host's tables are those of %s, "
 				 "not of %s; leave out --arch or --host",

@@ -216,7 +216,8 @@ static bool is_starved(const struct file_map *m)
 
 bool file_map_wait(void)
 {
-	const struct timespec pause = { .tv_nsec = FILE_MAP_WAIT_MS * 1000000 };
+	const struct timespec pause = { .tv_nsec =
+						FILE_MAP_WAIT_MS * 1000000L };
 	static atomic_uint said;
 	struct file_map *m;
 
