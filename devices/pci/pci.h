@@ -355,7 +355,7 @@ void pci_intx_set(struct pci_func *f, bool level);
  *	the guest puts it
  * @func: by slot; NULL where nothing is plugged
  * @taken: bitmap of slots given out
- * @misuse: see log_guest()
+ * @misuse, @no_smm: see log_guest()
  */
 struct pci_root {
 	struct device dev;
@@ -367,7 +367,7 @@ struct pci_root {
 	struct pci_func *func[PCI_SLOTS];
 	uint32_t taken;
 	uint32_t cf8;
-	atomic_uint misuse;
+	atomic_uint misuse, no_smm;
 	struct bus_region ecam, pciexbar, cf8_port, cfc_port;
 };
 

@@ -7,7 +7,9 @@
  * 8086:2918 (ICH9 datasheet, 316972, sec. 13.1). Of both there is what it
  * touches (OvmfPkg/Include/IndustryStandard/Q35MchIch9.h):
  *
- *	00:00.0  0x60  PCIEXBAR: where ECAM is; off after reset
+ *	00:00.0  0x50  not there: QEMU's word for how large TSEG may be, which
+ *		       only builds with system management mode ask for
+ *	         0x60  PCIEXBAR: where ECAM is; off after reset
  *	         0x90  PAM: where reads of the BIOS area go; memory, as all of
  *		       that area is RAM
  *	00:1f.0  0x40  PMBASE: 0x600, fixed; Linux claims 128 ports there
@@ -15,7 +17,7 @@
  *	         0x60  PIRQ routes: memory; nothing of ours uses them
  *	         0xf0  RCBA: memory; nothing is there
  *
- * Not implemented: SMRAM, which builds with system management mode want.
+ * Not implemented: system management mode. Whoever asks for it is told so.
  */
 #include <inttypes.h>
 
@@ -24,6 +26,7 @@
 
 #include "devices/pci/pci.h"
 
+#define EXT_TSEG_MB   0x50
 #define PCIEXBAR      0x60
 #define PCIEXBAR_ON   1
 #define PCIEXBAR_BASE 0xffc000000 /* 64 MiB is the least that it covers */
@@ -42,6 +45,7 @@ static const struct pci_ident ich9_lpc = {
 };
 
 static const struct pci_reg mch_regs[] = {
+	{ .offset = EXT_TSEG_MB, .size_bytes = 2, .rw = 0xffff },
 	{ .offset = PCIEXBAR, .size_bytes = 4, .rw = 0xfc000007 },
 	{ .offset = PCIEXBAR + 4, .size_bytes = 4, .rw = 0xf },
 	{ .offset = 0x90, .size_bytes = 4, .rw = 0x33333333 },
@@ -72,13 +76,27 @@ void pci_q35_update(struct pci_root *root)
 			  base);
 }
 
-static void pciexbar_written(struct pci_func *f)
+/* OVMF that is built with it does not start without, and says nothing itself.
+ */
+static void say_no_smm(struct pci_root *root)
 {
-	pci_q35_update(f->root);
+	log_guest(&root->no_smm,
+		  "--firmware %s: needs system management mode, which there is "
+		  "not: give OVMF_CODE_4M.fd, or another build without it",
+		  root->dev.env->config->firmware);
 }
 
-static const struct pci_func_ops mch_ops = { .window_written =
-						     pciexbar_written };
+static void mch_written(struct pci_func *f)
+{
+	if (get_le16(f->config + EXT_TSEG_MB)) {
+		put_le16(f->config + EXT_TSEG_MB, 0);
+		say_no_smm(f->root);
+	} else {
+		pci_q35_update(f->root);
+	}
+}
+
+static const struct pci_func_ops mch_ops = { .window_written = mch_written };
 static const struct pci_func_ops lpc_ops = { 0 };
 
 static void add_regs(struct pci_func *f, const struct pci_reg *reg, size_t n)
@@ -98,7 +116,7 @@ int pci_q35_init(struct pci_root *root, struct diag *d)
 	if (err)
 		return err;
 	add_regs(&root->bridge, mch_regs, ARRAY_SIZE(mch_regs));
-	pci_func_window(&root->bridge, PCIEXBAR, PCIEXBAR + 7);
+	pci_func_window(&root->bridge, EXT_TSEG_MB, PCIEXBAR + 7);
 	add_regs(&root->lpc, lpc_regs, ARRAY_SIZE(lpc_regs));
 	return 0;
 }

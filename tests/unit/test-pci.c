@@ -3,6 +3,8 @@
 #include <check.h>
 #include <errno.h>
 
+#include "vmm/base/log.h"
+
 #include "tests/unit/suite.h"
 #include "virtio-driver.h"
 
@@ -826,6 +828,37 @@ START_TEST(q35_ecam_of_tables)
 }
 END_TEST
 
+/* Builds with it ask how large TSEG may be, and that is all that is known. */
+START_TEST(q35_no_smm)
+{
+	static char name[] = "OVMF", line[256];
+	int out[2];
+	ssize_t n;
+
+	ck_assert_int_eq(pipe(out), 0);
+	log_setup(out[1], LOG_WARN);
+	bed.config.firmware = name;
+	port_put(0, 0x60, 0xb0000001);
+	ck_assert_uint_eq(bed.env.pci[0]->no_smm, 0);
+	port_put(0, 0x50, 0xffff);
+	port_put(0, 0x50, 0xffff);
+	ck_assert_uint_eq(bed.env.pci[0]->no_smm, 2);
+	ck_assert_uint_eq(port_get(0, 0x50, 4), 0);
+	ck_assert_uint_eq(ecam_id(0xb0000000), 0x29c08086);
+	log_setup(2, LOG_WARN);
+	close(out[1]);
+	n = read(out[0], line, sizeof(line) - 1);
+	ck_assert_int_gt(n, 0);
+	line[n] = 0;
+	ck_assert_ptr_nonnull(strstr(
+		line, "--firmware OVMF: needs system management mode, which "
+		      "there is not: give OVMF_CODE_4M.fd, or another build "
+		      "without it\n"));
+	ck_assert_int_eq(read(out[0], line, sizeof(line)), 0);
+	close(out[0]);
+}
+END_TEST
+
 START_TEST(q35_saves_where_ecam_is)
 {
 	struct stream_out out = { 0 };
@@ -853,6 +886,7 @@ static TCase *q35_case(void)
 	tcase_add_test(tc, q35_ecam_at_bad_place);
 	tcase_add_test(tc, q35_ecam_without_place);
 	tcase_add_test(tc, q35_ecam_of_tables);
+	tcase_add_test(tc, q35_no_smm);
 	tcase_add_test(tc, q35_saves_where_ecam_is);
 	return tc;
 }
