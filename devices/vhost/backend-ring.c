@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "devices/vhost/backend-impl.h"
+#include "devices/virtio/queue-track.h"
 
 /* ---- descriptors that can be swapped under their users ------------------ */
 
@@ -197,18 +198,26 @@ static const char *why_not(const struct virtq *ring, int err)
 			       : "no such position";
 }
 
+/* Has somebody run this ring before? Both formats say so in one place. */
+static bool was_used(const struct track_region *memory)
+{
+	return memory && *(const volatile uint16_t *)&memory->version;
+}
+
 static int ring_start(struct vhost_backend *be, struct vring *r, struct diag *d)
 {
 	struct virtio_device *vd = be->vd;
 	struct virtio_queue *q = &vd->queue[r->index];
+	void *memory;
+	bool used;
 	int err = ring_program(be, r, d);
 
 	if (err)
 		return err;
-	err = virtio_queue_enable_at(
-		q, r->base,
-		inflight_region(&be->inflight, r->index, (uint16_t)r->num,
-				be->features & VIRTIO_F_RING_PACKED));
+	memory = inflight_region(&be->inflight, r->index, (uint16_t)r->num,
+				 be->features & VIRTIO_F_RING_PACKED);
+	used = was_used(memory);
+	err = virtio_queue_enable_at(q, r->base, memory);
 	if (err)
 		return diag_fail(d, -err, "ring %u: %s", r->index,
 				 why_not(&q->ring, err));
@@ -216,7 +225,7 @@ static int ring_start(struct vhost_backend *be, struct vring *r, struct diag *d)
 	if (!(vd->status & VIRTIO_DRIVER_OK))
 		virtio_set_status(vd, vd->status | VIRTIO_DRIVER_OK);
 	/* Who died may not have told of the last that it had given back. */
-	if (be->inflight.map)
+	if (used)
 		backend_call(r);
 	return 0;
 }

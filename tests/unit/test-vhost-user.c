@@ -676,7 +676,8 @@ START_TEST(replay)
 	negotiate();
 	ck_assert_int_ge(vf.inflight_fd, 0);
 	start_ring(0, base_after(0));
-	round_trip(0, 0, 100); /* given back before the end */
+	ck_assert(!called(0, 20)); /* there is nothing to tell */
+	round_trip(0, 0, 100);	   /* given back before the end */
 	toy->hold = true;
 	for (unsigned i = 1; i < 5; i++)
 		add(0, 8 - i, (uint8_t)i);
@@ -699,6 +700,13 @@ START_TEST(replay)
 	for (unsigned i = 1; i < 5; i++)
 		ck_assert_uint_eq(buffer(0, 8 - i)[1], i + 1);
 	round_trip(0, 3, 9);
+	/* Who died may not have told of that. */
+	wait_gone();
+	while (called(0, 0))
+		;
+	negotiate();
+	start_ring(0, base_after(7));
+	ck_assert(called(0, 5000));
 	end();
 }
 END_TEST
