@@ -54,7 +54,7 @@ static const char *by_volume(const struct x86_image *img)
 		return "UEFI firmware for QEMU's PC (OVMF)";
 	if (firmware_is_variables(head, len))
 		return "a store of UEFI variables without firmware";
-	return "a part of UEFI firmware";
+	return "UEFI firmware that is cut off, or a part of it";
 }
 
 const char *x86_image_known(const struct x86_image *img)

@@ -215,7 +215,8 @@ static const struct {
 	{ 0x28, 16383, "_FVH", "x", "is UEFI firmware for QEMU's PC (OVMF)" },
 	{ 0x28, 0x10, "_FVH", NV_DATA "\xa9\x85\x27\x47\x07\x5b\x4f\x50",
 	  "is a store of UEFI variables without firmware; " },
-	{ 0x28, 0x10, "_FVH", NV_DATA, "is a part of UEFI firmware; " },
+	{ 0x28, 0x10, "_FVH", NV_DATA,
+	  "is UEFI firmware that is cut off, or a part of it; " },
 	{ 0, 0, "#!/bin/sh\n", "", "is not firmware; " },
 };
 
