@@ -335,6 +335,9 @@ START_TEST(test_q35_high_window)
 	ck_assert_uint_eq(w->base + w->size_bytes, end);
 	ck_assert_uint_ge(w->size_bytes, end / 8);
 	ck_assert_uint_eq(p.pci.segment[0].mmio32.base, GIB(2));
+	/* Linux wants all of it in MCFG, or none. */
+	ck_assert_uint_eq(p.pci.segment[0].ecam.base, 0xf0000000);
+	ck_assert_uint_eq(p.pci.segment[0].ecam.size_bytes, MIB(1));
 }
 END_TEST
 
