@@ -24,7 +24,7 @@ static const char later_options[] =
 	"api-socket dbus-object-path dbus-service-name dbus-system-bus device "
 	"event-monitor gdb host-data igvm ivshmem "
 	"landlock landlock-rules log-format no-shutdown "
-	"pci-segment pvmemcontrol restore seccomp user-device vdpa";
+	"pvmemcontrol restore seccomp user-device vdpa";
 
 const struct cli_verb_doc cli_verbs[CLI_VERBS] = {
 	{ CLI_BOOT, NULL, "--kernel FILE|--firmware FILE [OPTION]...",

@@ -53,11 +53,11 @@
  *
  * Further PCI segments have a bus each of ECAM behind that of segment 0, and
  * all share the memory windows, in their order. OVMF puts 64-bit BARs of
- *segment 0 into the last eighth of the address space, or (Debian 12) behind
- *what fw_cfg calls reserved: there segment 0 comes last, with that eighth at
- *least. Below 4 GiB it fills its window from below, so the end of it is for the
- *others. And as ECAM is in the tables then, which Linux wants for all segments
- *or none, that of segment 0 is here, too:
+ * segment 0 into the last eighth of the address space, or (Debian 12) behind
+ * what fw_cfg calls reserved: there segment 0 comes last, with that eighth at
+ * least. Below 4 GiB it fills its window from below, so the end of it is for
+ * the others. And as ECAM is in the tables then, which Linux wants for all
+ * segments or none, that of segment 0 is here, too:
  *
  *	0xF000_0000    PCI ECAM of up to 96 segments, a bus each
  *	0xF600_0000    PCI 32-bit memory windows of all but segment 0, 96 MiB
