@@ -208,7 +208,9 @@ static void step(struct device *dev, const uint8_t *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct device_place place = { PLAT_MMIO, BASE, { &sink, 9 } };
+	struct device_place place = { .bus = PLAT_MMIO,
+				      .base = BASE,
+				      .wire = { &sink, 9 } };
 	struct device *dev = NULL;
 
 	if (len < 7)
