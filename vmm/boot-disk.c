@@ -119,7 +119,10 @@ bool boot_disk_missing(const struct vm_config *c)
 
 void boot_disk_advise(const struct vm_config *c)
 {
-	if (c->firmware && !c->kernel && !c->net_count && boot_disk_missing(c))
+	/* OVMF has a driver for shares, and any device may be a disk. */
+	bool more = c->net_count || c->fs_count || c->generic_vhost_user_count;
+
+	if (c->firmware && !c->kernel && !more && boot_disk_missing(c))
 		log_warn("--firmware: no --disk has a FAT file system (an EFI "
 			 "system partition), where firmware finds programs: "
 			 "give a disk image that has one, or --kernel");

@@ -8,8 +8,9 @@
 /**
  * boot_disk_missing - firmware will find nothing on any disk of @c
  *
- * Return: true only if that is certain; false as well where we do not look
- * (qcow2, vhost-user) or cannot. A disk that is a FIFO does not hang this.
+ * Return: true if there is no FAT file system such as mkfs.fat and installers
+ * make; false as well where we do not look (qcow2, vhost-user) or cannot. A
+ * disk that is a FIFO does not hang this.
  */
 bool boot_disk_missing(const struct vm_config *c);
 

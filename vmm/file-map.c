@@ -203,7 +203,8 @@ bool file_map_repair(unsigned before)
 /* A file system keeps a few blocks for itself. */
 #define BLOCKS_LEFT 16
 
-/* Could there be a page that the file does not have, and cannot get? */
+/* Could there be a page that the file does not have, and cannot get? What has
+ * no blocks at all has no limit: our own memory, tmpfs with size=0. */
 static bool is_starved(const struct file_map *m)
 {
 	off_t hole = lseek(m->fd, (off_t)m->offset_bytes, SEEK_HOLE);
@@ -211,7 +212,7 @@ static bool is_starved(const struct file_map *m)
 
 	return hole >= 0 && !fstatfs(m->fd, &fs) &&
 	       (uint64_t)hole < m->offset_bytes + m->live_bytes &&
-	       (uint64_t)fs.f_bavail < BLOCKS_LEFT;
+	       fs.f_blocks && (uint64_t)fs.f_bavail < BLOCKS_LEFT;
 }
 
 bool file_map_wait(void)

@@ -27,8 +27,9 @@
  *
  * Firmware reads a lot at once, byte by byte. So after a few reads of the
  * content the guest is shown the memory that it lies in (overlay.h), until the
- * next command; the commands of a series never wait for that. With commands,
- * reads are of registers again, which on arm64 no load of a pair can read.
+ * next command; of a series of commands only the first waits for that. With
+ * commands, reads are of registers again, which on arm64 no load of a pair can
+ * read.
  *
  * Threads: registers on vCPU threads under fixed.lock. What the guest is shown
  * never changes meanwhile.

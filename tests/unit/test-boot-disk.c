@@ -272,6 +272,12 @@ START_TEST(test_advice)
 	c.net_count = 1; /* it may start from there */
 	said(&c, NULL);
 	c.net_count = 0;
+	c.fs_count = 1;
+	said(&c, NULL);
+	c.fs_count = 0;
+	c.generic_vhost_user_count = 1;
+	said(&c, NULL);
+	c.generic_vhost_user_count = 0;
 	c.firmware = NULL;
 	said(&c, NULL);
 }

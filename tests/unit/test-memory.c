@@ -912,6 +912,25 @@ START_TEST(test_repair)
 }
 END_TEST
 
+/* Memory of our own has holes, and no file system that says how much is left
+ * for them. */
+START_TEST(test_no_disk)
+{
+	int fd = memfd_create("page", MFD_CLOEXEC);
+	struct diag d = DIAG_INIT;
+	struct guest_ram ram;
+
+	ck_assert_int_eq(ftruncate(fd, KIB(64)), 0);
+	ck_assert_int_eq(pwrite(fd, "x", 1, 0), 1);
+	ram_init(&ram);
+	ck_assert_int_eq(
+		ram_add_pmem(&ram, GPA(PMEM_AT), KIB(64), fd, false, &d), 0);
+	ck_assert(!file_map_wait());
+	ram_release(&ram);
+	close(fd);
+}
+END_TEST
+
 /* A full disk: the file is long enough, and there is no page all the same. */
 START_TEST(test_full_disk)
 {
@@ -1201,6 +1220,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_cut_short, 0, 2 * ARRAY_SIZE(cut_cases));
 	tcase_add_test(t, test_cut_again);
 	tcase_add_test(t, test_repair);
+	tcase_add_test(t, test_no_disk);
 	tcase_add_test(t, test_full_disk);
 	tcase_add_test(t, test_clear_cannot_free);
 	tcase_add_test(t, test_clear_stays_sparse);

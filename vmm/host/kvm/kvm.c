@@ -371,7 +371,7 @@ static int dirty_switch(struct kvm_vm *vm, bool on, struct diag *d)
 {
 	int err;
 
-	vm->logging = on;
+	vm->logging = false;
 	for (unsigned i = 0; i < RAM_REGIONS_MAX; i++) {
 		struct kvm_slot *s = &vm->slot[i];
 
@@ -385,6 +385,7 @@ static int dirty_switch(struct kvm_vm *vm, bool on, struct diag *d)
 			return diag_errno(d, -err,
 					  "KVM cannot log writes to RAM");
 	}
+	vm->logging = on;
 	return 0;
 }
 
