@@ -35,9 +35,11 @@
 #define UBOOT_END   16	 /* _end_ofs */
 #define FV_LENGTH   0x20 /* PI 1.8 vol. 3 sec. 3.2.1 */
 #define CHUNK_BYTES KIB(64)
-#define GZIP_MARK   "\x1f\x8b"
-#define KERNEL_MAX  MIB(256) /* five times Debian's */
-#define HEAD_BYTES  (FIRMWARE_ARM64_VOLUME + 64)
+/* edk2 2025.02 and 2026.08: "Synchronous Exception" with 120 MiB */
+#define UEFI_RAM_BYTES MIB(128)
+#define GZIP_MARK      "\x1f\x8b"
+#define KERNEL_MAX     MIB(256) /* five times Debian's */
+#define HEAD_BYTES     (FIRMWARE_ARM64_VOLUME + 64)
 
 /** struct firmware - a file; @head: its first @head_bytes, zeros behind them */
 struct firmware {
@@ -89,10 +91,21 @@ static uint64_t uefi_end(const struct firmware *f)
 	       FIRMWARE_ARM64_VOLUME;
 }
 
-static int check_uefi(const struct firmware *f, const struct arch_payload *load,
-		      bool has_flash, struct diag *d)
+/* It uses what is at the start of RAM, and dies of less. */
+static bool has_uefi_ram(const struct platform *p)
 {
-	if (!has_flash)
+	struct plat_range first = { .size_bytes = 0 };
+	unsigned next = 0;
+	uint32_t node;
+
+	return platform_memory(p, &next, &first, &node) &&
+	       first.size_bytes >= UEFI_RAM_BYTES;
+}
+
+static int check_uefi(const struct firmware *f, const struct platform *p,
+		      const struct arch_payload *load, struct diag *d)
+{
+	if (!platform_find(p, PLAT_FLASH))
 		return diag_fail(d, EINVAL,
 				 "is UEFI (AAVMF), which keeps its variables "
 				 "in flash: give --firmware-vars FILE, which "
@@ -102,6 +115,11 @@ static int check_uefi(const struct firmware *f, const struct arch_payload *load,
 				 "is UEFI (AAVMF), which learns of ACPI by "
 				 "fw_cfg and may hang without: leave out "
 				 "--fw-cfg-config disable");
+	if (!has_uefi_ram(p))
+		return diag_fail(d, E2BIG,
+				 "is UEFI (AAVMF), which needs 128M of RAM: "
+				 "give more --memory, or a larger zone to the "
+				 "first --numa");
 	return check_end(f, uefi_end(f), d);
 }
 
@@ -118,12 +136,12 @@ static int check_uboot(const struct firmware *f, bool has_flash, struct diag *d)
 	return 0;
 }
 
-static int recognise(const struct firmware *f, const struct arch_payload *load,
-		     bool has_flash, struct diag *d)
+static int recognise(const struct firmware *f, const struct platform *p,
+		     const struct arch_payload *load, struct diag *d)
 {
 	if (firmware_is_arm64_code(f->head, f->head_bytes) &&
 	    firmware_volume_at(f->head, f->head_bytes, FIRMWARE_ARM64_VOLUME))
-		return check_uefi(f, load, has_flash, d);
+		return check_uefi(f, p, load, d);
 	if (is_kernel(f))
 		return diag_fail(d, ENOEXEC,
 				 "is a Linux kernel: give it as --kernel");
@@ -134,7 +152,7 @@ static int recognise(const struct firmware *f, const struct arch_payload *load,
 			"qemu-efi-aarch64, and qemu_arm64/u-boot.bin "
 			"of u-boot-qemu",
 			known(f));
-	return check_uboot(f, has_flash, d);
+	return check_uboot(f, platform_find(p, PLAT_FLASH), d);
 }
 
 static int read_head(struct firmware *f, int fd, struct diag *d)
@@ -279,7 +297,7 @@ int arm64_firmware_load(struct arch_boot *boot, struct guest_ram *ram,
 	if (err)
 		return err;
 	if ((err = read_head(&f, load->firmware_fd, d)) ||
-	    (err = recognise(&f, load, platform_find(p, PLAT_FLASH), d)) ||
+	    (err = recognise(&f, p, load, d)) ||
 	    (err = load_file(&f, p, load, d)) || (err = write_dtb(ram, p, d)))
 		return diag_fail(d, -err, "--firmware %s", load->firmware_name);
 	*boot = (struct arch_boot){ .entry = GPA(p->rom.base),

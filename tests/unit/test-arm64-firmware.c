@@ -319,6 +319,14 @@ START_TEST(test_uefi_cuts)
 }
 END_TEST
 
+START_TEST(test_uefi_memory)
+{
+	make_uefi(0x1000);
+	p.ram[0].size_bytes = p.part[0].range.size_bytes = MIB(128) - 4096;
+	expect_refusal(FILE_BYTES, E2BIG, "needs 128M of RAM: give more");
+}
+END_TEST
+
 START_TEST(test_uefi_without_fw_cfg)
 {
 	make_uefi(0x1000);
@@ -409,6 +417,7 @@ int main(void)
 	tcase_add_test(tc, test_volumes);
 	tcase_add_test(tc, test_uefi_with_flash);
 	tcase_add_loop_test(tc, test_uefi_cuts, 0, 7);
+	tcase_add_test(tc, test_uefi_memory);
 	tcase_add_test(tc, test_uefi_without_fw_cfg);
 	tcase_add_test(tc, test_uboot_with_flash);
 	tcase_add_test(tc, test_no_rom);
