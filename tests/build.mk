@@ -67,14 +67,19 @@ $(fuzz-targets): %: $(B)/fuzz/%
 
 # Bare-metal payloads: one source for both ISAs, no libc.
 payloads := $(patsubst $(SRC)/tests/guests/payload-%.c,%,$(wildcard $(SRC)/tests/guests/payload-*.c))
+# Those that are firmware, and need an ISA whose firmware starts so easily.
+PAYLOAD_ROMS := flash
+payload-roms-arm64 := $(PAYLOAD_ROMS)
+payloads := $(filter-out $(filter-out $(payload-roms-$(ARCH)),$(PAYLOAD_ROMS)),$(payloads))
 GUEST_CFLAGS := -std=gnu11 $(WARN) -O2 -ffreestanding -fno-builtin -nostdinc \
 	-isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
 	-fno-stack-protector -fno-pic -fno-pie -fno-asynchronous-unwind-tables \
 	-fcf-protection=none
 GUEST_CFLAGS_x86_64 := -m32 -march=i686 -mno-sse -mno-mmx
 GUEST_CFLAGS_arm64 := -mgeneral-regs-only -mstrict-align -mcmodel=small
+GUEST_BASE_arm64 := 0x40000000
 GUEST_LD_x86_64 := -m elf_i386 --defsym=BASE=0x200000
-GUEST_LD_arm64 := --defsym=BASE=0x40000000
+GUEST_LD_arm64 := --defsym=BASE=$(GUEST_BASE_arm64)
 GUEST_COPY_x86_64 := -O elf64-x86-64
 GUEST_COPY_arm64 := -O binary
 guest-cflags = $(filter-out $(if $(filter arm64,$(ARCH)),-fcf-protection=none),$(GUEST_CFLAGS)) $(GUEST_CFLAGS_$(ARCH))
@@ -99,6 +104,11 @@ $(B)/guests/%.elf: $(B)/guests/payload-%.o $(guest-common:%=$(B)/guests/%.o) $(B
 		-T $(SRC)/tests/guests/link.ld -o $@ $(filter %.o %.a,$^)
 $(B)/guests/%: $(B)/guests/%.elf
 	$(Q)$(CROSS_COMPILE)objcopy $(GUEST_COPY_$(ARCH)) $< $@
+$(B)/guests/%.rom: $(B)/guests/% tests/guests/rom-$(ARCH).S
+	$(call say,ROM,$@)
+	$(Q)$(CC) -DBASE=$(GUEST_BASE_$(ARCH)) -DPAYLOAD='"$<"' \
+		-c $(SRC)/tests/guests/rom-$(ARCH).S -o $@.o
+	$(Q)$(CROSS_COMPILE)objcopy -O binary -j .text $@.o $@
 
 # What payloads' host sides run: stream, which the images have as well.
 $(B)/guests/stream: tests/images/tools/stream.c $(O)/.deps
@@ -109,8 +119,8 @@ $(B)/guests/stream: tests/images/tools/stream.c $(O)/.deps
 # clock, idle and off are for make bench; the others test themselves.
 test-payloads := $(filter-out clock idle off,$(payloads))
 .PHONY: payloads guests
-payloads: $(payloads:%=$(B)/guests/%) $(B)/guests/stream
-guests: $(B)/spandrel $(test-payloads:%=$(B)/guests/%) $(B)/guests/stream
+payloads: $(payloads:%=$(B)/guests/%) $(payload-roms-$(ARCH):%=$(B)/guests/%.rom) $(B)/guests/stream
+guests: $(B)/spandrel payloads
 	$(Q)$(PYTHON) $(SRC)/tests/run "$(SRC)/tests/guests/run $(ARCH) $(B)/spandrel $(test-payloads:%=$(B)/guests/%)"
 
 # make bench builds both ISAs by calling itself.
