@@ -18,8 +18,7 @@ ip addr add {TAP}/24 dev tap0
 ip link set tap0 up
 dd if=/dev/urandom of=/disk bs=1M count=64 2>/dev/null
 requests answer {PORT} &
-# Without a timer that ends, the emulator has stood still with a busy guest.
-(while sleep 0.1; do :; done) &
+{server.HEARTBEAT}
 """
 # Each of these in a server of its own.
 PARTS = (f"disk_requests:read:vda:{COUNT},disk_requests:write:vda:{COUNT}",

@@ -17,6 +17,9 @@ TIMEOUT_S = 1500  # of all VMMs in one server, real time
 # of it.
 SILENCE_S = 400
 
+# Without a timer that ends, the emulator has stood still with a busy guest.
+HEARTBEAT = "(while sleep 0.1; do :; done) &"
+
 # kernels: file in /guest: what tests/images/image makes
 SERVERS = {
     "epyc": {"arch": "amd64", "isa": "x86_64", "qemu": "qemu-system-x86",
@@ -47,10 +50,10 @@ def lkvm_files(server):
     return [f"{lkvm}:/bin/lkvm"] + [f"{path}:{path}" for path in paths]
 
 
-def server_command(server, out, guest, script):
+def server_command(server, out, guest, script, more):
     facts = SERVERS[server]
     built = os.path.join(out, facts["isa"])
-    command = [HOST, "-q", server, "--icount", "--memory", "2G",
+    command = [HOST, "-q", server, "--icount", "--memory", "3G",
                "--timeout", str(TIMEOUT_S), "--silence", str(SILENCE_S),
                "--cpio", image("programs", facts["arch"], facts["qemu"])]
     files = [f"{built}/spandrel:/bin/spandrel",
@@ -60,12 +63,13 @@ def server_command(server, out, guest, script):
              f"{script}:/bench.sh"] + lkvm_files(server)
     files += [f"{image(what, facts['arch'])}:/guest/{name}"
               for name, what in facts["kernels"].items()]
+    files += [f"{path}:{at}" for at, path in (more or {}).items()]
     for file in files:
         command += ["--add", file]
     return command + ["--", "sh", "/bench.sh"]
 
 
-def attempt(server, out, guest, prepare, turns):
+def attempt(server, out, guest, prepare, turns, files):
     """([what turn N said], what the server said): fewer turns if it stood
     still or died."""
     lines = [prepare]
@@ -76,22 +80,24 @@ def attempt(server, out, guest, prepare, turns):
     with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
         script.write("\n".join(lines) + "\n")
         script.flush()
-        done = subprocess.run(server_command(server, out, guest, script.name),
+        done = subprocess.run(server_command(server, out, guest, script.name,
+                                             files),
                               stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     text = done.stdout.decode("utf-8", "replace").replace("\r", "")
     return re.findall(r"^@@VMM\n(.*?)^@@END$", text, re.M | re.S), text
 
 
-def run(server, out, guest, prepare, turns):
-    """[what turn N said], for TURNS, command lines of VMMs; None for those
-    that two servers did not get to the end of. GUEST: the image of their
-    initramfs, at /guest/initramfs; PREPARE: shell lines before."""
-    said, text = attempt(server, out, guest, prepare, turns)
+def run(server, out, guest, prepare, turns, files=None):
+    """[what turn N said], for TURNS, command lines of VMMs, with elapsed's
+    options before; None for those that two servers did not get to the end of.
+    GUEST: the image of their initramfs, at /guest/initramfs; PREPARE: shell
+    lines before; FILES: {path in the server: path here}."""
+    said, text = attempt(server, out, guest, prepare, turns, files)
     if len(said) < len(turns):
         print(f"# the {server} server stood still, trying another: "
               f"{text[-300:]!r}", flush=True)
-        said, text = attempt(server, out, guest, prepare, turns)
+        said, text = attempt(server, out, guest, prepare, turns, files)
     if len(said) < len(turns):
         print(text[-4000:], flush=True)
     return said + [None] * (len(turns) - len(said))
