@@ -219,7 +219,8 @@ static int split_q35(struct platform *p, const struct vm_config *cfg,
 {
 	struct plat_segment *s = &p->pci.segment[0];
 	struct plat_range high = s->mmio64;
-	uint64_t least = UINT64_C(1) << (p->pa_bits - 3);
+	uint64_t end = high.base + high.size_bytes;
+	uint64_t last = UINT64_C(7) << (MIN(p->pa_bits, X86_OVMF_BITS) - 3);
 	struct plat_range more = layout_mmio(
 		X86_Q35_MORE_MEM32, X86_Q35_MORE_END - X86_Q35_MORE_MEM32);
 	int err = layout_segments(p, cfg, X86_Q35_ECAM + MIB(1), more, 1, d);
@@ -228,9 +229,9 @@ static int split_q35(struct platform *p, const struct vm_config *cfg,
 		return err;
 	s->ecam = layout_mmio(X86_Q35_ECAM, MIB(1));
 	s->mmio32.size_bytes = X86_Q35_ECAM - s->mmio32.base;
-	least = MIN(MAX(least, s->mmio64.size_bytes), high.size_bytes);
-	high.size_bytes -= least;
-	s->mmio64 = layout_mmio(high.base + high.size_bytes, least);
+	last = MAX(MIN(last, end - s->mmio64.size_bytes), high.base);
+	s->mmio64 = layout_mmio(last, end - last);
+	high.size_bytes = last - high.base;
 	layout_divide(p, cfg, high, 1, true);
 	return 0;
 }

@@ -55,9 +55,11 @@
  * all share the memory windows, in their order. OVMF puts 64-bit BARs of
  * segment 0 into the last eighth of the address space, or (Debian 12) behind
  * what fw_cfg calls reserved: there segment 0 comes last, with that eighth at
- * least. Below 4 GiB it fills its window from below, so the end of it is for
- * the others. And as ECAM is in the tables then, which Linux wants for all
- * segments or none, that of segment 0 is here, too:
+ * least. Of more than 46 address bits OVMF maps 46, or with 5-level paging more
+ * (edk2, PlatformAddressWidthFromCpuid()): segment 0 has the last eighth of 46
+ * and all that follows. Below 4 GiB it fills its window from below, so the end
+ * of it is for the others. And as ECAM is in the tables then, which Linux wants
+ * for all segments or none, that of segment 0 is here, too:
  *
  *	0xF000_0000    PCI ECAM of up to 96 segments, a bus each
  *	0xF600_0000    PCI 32-bit memory windows of all but segment 0, 96 MiB
@@ -91,6 +93,7 @@
 #define X86_Q35_ECAM	    UINT64_C(0xF0000000)
 #define X86_Q35_MORE_MEM32  UINT64_C(0xF6000000)
 #define X86_Q35_MORE_END    UINT64_C(0xFC000000)
+#define X86_OVMF_BITS	    46u /* addresses that all of its versions map */
 #define X86_VIRTIO_BASE	    UINT64_C(0xFEB00000)
 #define X86_VIRTIO_STRIDE   KIB(4)
 #define X86_VIRTIO_COUNT    10

@@ -193,6 +193,21 @@ static const struct map {
 	  .share32 = { 949, 50 },
 	  .share64 = { 749, 250 },
 	  .ecam_1 = 0xf0100000 },
+	/* more than OVMF maps */
+	{ .given = { "platform num_pci_segments=2,vmgenid=on", "memory size=2G",
+		     "pmem file=/tmp,size=4M" },
+	  .q35 = true,
+	  .pa_bits = 48,
+	  .share32 = { 949, 50 },
+	  .share64 = { 781, 218 },
+	  .ecam_1 = 0xf0100000 },
+	{ .given = { "platform num_pci_segments=3", "memory size=8G",
+		     "pci-segment pci_segment=2,mmio64_aperture_weight=99" },
+	  .q35 = true,
+	  .pa_bits = 52,
+	  .share32 = { 949, 25, 25 },
+	  .share64 = { 986, 0, 13 },
+	  .ecam_1 = 0xf0100000 },
 	{ .given = { "platform num_pci_segments=2" },
 	  .arm64 = true,
 	  .pa_bits = 44,
@@ -321,23 +336,45 @@ START_TEST(test_map)
 END_TEST
 
 /* Where OVMF of this and of that version puts 64-bit BARs of segment 0: into
- * the last eighth, or behind what fw_cfg calls reserved, which is where its
- * window begins. */
+ * the last eighth of what it maps, 46 bits or more, or behind what fw_cfg calls
+ * reserved, which is where its window begins. */
 START_TEST(test_q35_high_window)
 {
 	const struct map *m = &maps[_i];
 	uint64_t end = UINT64_C(1) << m->pa_bits;
+	uint64_t mapped = MIN(end, TIB(64));
 	const struct plat_range *w = &p.pci.segment[0].mmio64;
 
 	if (!m->q35)
 		return;
 	layout(m);
 	ck_assert_uint_eq(w->base + w->size_bytes, end);
-	ck_assert_uint_ge(w->size_bytes, end / 8);
+	ck_assert_uint_le(w->base, mapped - mapped / 8);
 	ck_assert_uint_eq(p.pci.segment[0].mmio32.base, GIB(2));
 	/* Linux wants all of it in MCFG, or none. */
 	ck_assert_uint_eq(p.pci.segment[0].ecam.base, 0xf0000000);
 	ck_assert_uint_eq(p.pci.segment[0].ecam.size_bytes, MIB(1));
+}
+END_TEST
+
+/* RAM reaches into the last eighth: the others go without. */
+START_TEST(test_q35_full)
+{
+	static const struct map m = {
+		.given = { "platform num_pci_segments=2,vmgenid=on",
+			   "memory size=960G" },
+		.q35 = true,
+		.pa_bits = 40,
+	};
+	const struct plat_segment *s = p.pci.segment;
+
+	layout(&m);
+	ck_assert_uint_eq(s[0].mmio64.base, GIB(962));
+	ck_assert_uint_eq(s[0].mmio64.size_bytes, TIB(1) - GIB(962));
+	ck_assert_uint_eq(s[1].mmio64.size_bytes, 0);
+	ck_assert_int_eq(pmem_place(&p, NULL, &cfg, &d), 0);
+	ck_assert_uint_eq(p.vmgenid.base, GIB(962));
+	ck_assert_uint_gt(s[0].mmio64.base, GIB(962));
 }
 END_TEST
 
@@ -443,6 +480,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_rules, 0, ARRAY_SIZE(rules));
 	tcase_add_loop_test(t, test_map, 0, ARRAY_SIZE(maps));
 	tcase_add_loop_test(t, test_q35_high_window, 0, ARRAY_SIZE(maps));
+	tcase_add_test(t, test_q35_full);
 	tcase_add_loop_test(t, test_first_is_lowest, 0, ARRAY_SIZE(maps));
 	tcase_add_loop_test(t, test_one, 0, 2);
 	tcase_add_test(t, test_e820);
