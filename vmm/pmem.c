@@ -28,10 +28,25 @@ static uint64_t above_ram(const struct platform *p)
 	return at;
 }
 
+/* The PCI segment whose window is right above RAM; on q35 not the first. */
+static unsigned nearest(const struct platform *p)
+{
+	const struct plat_segment *s = p->pci.segment;
+	unsigned found = 0;
+
+	for (unsigned i = 1; i < p->pci.segment_count; i++)
+		if (s[i].mmio64.size_bytes &&
+		    (!s[found].mmio64.size_bytes ||
+		     s[i].mmio64.base < s[found].mmio64.base))
+			found = i;
+	return found;
+}
+
 /* Does the PCI window give way? */
 static bool from_window(const struct platform *p)
 {
-	return p->pci.segment[0].mmio64.size_bytes && !p->pci.mmio64_fixed;
+	return p->pci.segment[nearest(p)].mmio64.size_bytes &&
+	       !p->pci.mmio64_fixed;
 }
 
 /* What is free: the PCI window, or else what follows RAM and window. */
@@ -40,7 +55,7 @@ static struct plat_range room(const struct platform *p)
 	uint64_t base = above_ram(p), end = UINT64_C(1) << p->pa_bits;
 
 	if (from_window(p))
-		return p->pci.segment[0].mmio64;
+		return p->pci.segment[nearest(p)].mmio64;
 	if (p->pmem_count)
 		base = p->pmem[p->pmem_count - 1].base +
 		       p->pmem[p->pmem_count - 1].size_bytes;
@@ -52,19 +67,32 @@ static struct plat_range room(const struct platform *p)
 				    end > base ? end - base : 0 };
 }
 
+static int no_room(const struct platform *p, uint64_t size, struct diag *d)
+{
+	unsigned n = nearest(p);
+
+	if (from_window(p) && p->pci.segment_count > 1)
+		return diag_fail(d, ENOSPC,
+				 "%" PRIu64 " bytes do not fit into the 64-bit "
+				 "window of PCI segment %u: raise its share "
+				 "(--pci-segment pci_segment=%u,"
+				 "mmio64_aperture_weight=)",
+				 size, n, n);
+	return diag_fail(d, ENOSPC,
+			 "%" PRIu64 " bytes do not fit between RAM and the end "
+			 "of the %u-bit address space (--cpus max_phys_bits)",
+			 size, p->pa_bits);
+}
+
 static int take(struct platform *p, uint64_t size, struct plat_range *out,
 		struct diag *d)
 {
-	struct plat_range *window = &p->pci.segment[0].mmio64;
+	struct plat_range *window = &p->pci.segment[nearest(p)].mmio64;
 	struct plat_range from = room(p);
 	uint64_t base = align_up(from.base, PMEM_ALIGN);
 
 	if (!range_within(base, size, from.base, from.size_bytes))
-		return diag_fail(d, ENOSPC,
-				 "%" PRIu64 " bytes do not fit between RAM and "
-				 "the end of the %u-bit address space (--cpus "
-				 "max_phys_bits)",
-				 size, p->pa_bits);
+		return no_room(p, size, d);
 	*out = (struct plat_range){ PLAT_MMIO, base, size };
 	if (from_window(p)) {
 		window->size_bytes -= base + size - from.base;

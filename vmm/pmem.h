@@ -3,10 +3,11 @@
  * DOC: memory that is not RAM: files that the guest maps, and the generation ID
  *
  * Each --pmem file gets a range of guest-physical addresses right above RAM,
- * taken from the lower end of the 64-bit PCI window. Not from its upper end:
- * Linux with KASLR on x86_64 leaves room in its direct map for 10 TiB above
- * RAM only (CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING), and refuses persistent
- * memory beyond. Machines without PCI use the addresses above RAM and 4 GiB.
+ * taken from the lower end of the 64-bit PCI window that is there (of several
+ * PCI segments one has it). Not from an upper end: Linux with KASLR on x86_64
+ * leaves room in its direct map for 10 TiB above RAM only
+ * (CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING), and refuses persistent memory
+ * beyond. Machines without PCI use the addresses above RAM and 4 GiB.
  *
  * The pages of the generation ID and of the VMClock (--platform vmgenid=on,
  * vmclock=on) are files without a name, behind all others: a reset does not

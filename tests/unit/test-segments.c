@@ -299,6 +299,17 @@ static void is_about(bool is64, unsigned segment, unsigned share)
 	ck_assert_uint_le(has, (share + 2) * all);
 }
 
+/* Linux reaches 10 TiB behind RAM (RANDOMIZE_MEMORY_PHYSICAL_PADDING). */
+static void memory_is_near(void)
+{
+	const struct plat_range *ram = &p.ram[p.ram_count - 1];
+	uint64_t reach = ram->base + ram->size_bytes + TIB(10);
+
+	for (unsigned i = 0; i < p.pmem_count; i++)
+		ck_assert_uint_le(p.pmem[i].base + p.pmem[i].size_bytes, reach);
+	ck_assert_uint_le(p.vmgenid.base + p.vmgenid.size_bytes, reach);
+}
+
 START_TEST(test_map)
 {
 	static struct plat_range r[4 * PLAT_SEGMENTS_MAX];
@@ -319,6 +330,7 @@ START_TEST(test_map)
 		is_about(false, i, m->share32[i]);
 		is_about(true, i, m->share64[i]);
 	}
+	memory_is_near();
 	n = ranges_of(r);
 	for (unsigned i = 0; i < n; i++) {
 		ck_assert_uint_le(r[i].base + r[i].size_bytes,
@@ -470,6 +482,32 @@ START_TEST(test_mistakes)
 }
 END_TEST
 
+/* Only the share is too small, not the address space. */
+START_TEST(test_pmem_too_large)
+{
+	static const struct map m[] = {
+		{ .given = { "platform num_pci_segments=2",
+			     "pmem file=/tmp,size=600G" },
+		  .q35 = true,
+		  .pa_bits = 40 },
+		{ .given = { "platform num_pci_segments=2",
+			     "pmem file=/tmp,size=600G" },
+		  .arm64 = true,
+		  .pa_bits = 40 },
+	};
+	char says[160];
+
+	snprintf(says, sizeof(says),
+		 "644245094400 bytes do not fit into the 64-bit window of PCI "
+		 "segment %u: raise its share (--pci-segment pci_segment=%u,"
+		 "mmio64_aperture_weight=)",
+		 !_i, !_i);
+	layout(&m[_i]);
+	ck_assert_int_eq(pmem_place(&p, NULL, &cfg, &d), -ENOSPC);
+	ck_assert_str_eq(d.text[0], says);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("segments");
@@ -485,6 +523,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_one, 0, 2);
 	tcase_add_test(t, test_e820);
 	tcase_add_loop_test(t, test_mistakes, 0, ARRAY_SIZE(mistakes));
+	tcase_add_loop_test(t, test_pmem_too_large, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }
