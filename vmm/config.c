@@ -262,7 +262,7 @@ static const struct schema_key platform_keys[] = {
 	  .max = CONFIG_SEGMENTS_MAX,
 	  .preset = "1",
 	  .doc = "PCI segments, each with a host bridge and room for 31 "
-		 "devices",
+		 "devices; with OVMF segment 0 has room for 30",
 	  SINCE },
 	{ .name = "access_platform",
 	  .type = SCHEMA_BOOL,

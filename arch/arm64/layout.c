@@ -215,8 +215,7 @@ static int split_pci(struct platform *p, const struct vm_config *cfg,
 		return diag_fail(
 			d, E2BIG,
 			"--platform num_pci_segments=%u: in %u address "
-			"bits, behind this --memory size, there is "
-			"room for %u",
+			"bits, behind this RAM, there is room for %u",
 			n, p->pa_bits, buses + 1);
 	s->bus_count = buses;
 	s->ecam.size_bytes /= 2;

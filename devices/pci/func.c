@@ -54,9 +54,10 @@ static int take_slot(struct pci_root *root, unsigned wanted, uint8_t *devfn,
 
 	if (!~root->taken)
 		return diag_fail(d, ENOSPC,
-				 "all %d slots of PCI segment %u are taken: "
-				 "give devices pci_segment= of another",
-				 PCI_SLOTS, root->dev.segment);
+				 "PCI segment %u has no slot left: give "
+				 "devices pci_segment= of another (--platform "
+				 "num_pci_segments=)",
+				 root->dev.segment);
 	if (!wanted)
 		slot = (unsigned)__builtin_ctz(~root->taken);
 	if (root->taken >> slot & 1)

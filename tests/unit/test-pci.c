@@ -195,6 +195,10 @@ START_TEST(slots_run_out)
 	while (!pci_func_init(&f[got], bed.env.pci[0], "x", &ident, &none, &d))
 		got++;
 	ck_assert_uint_eq(got, 29); /* bridge and two devices are there */
+	ck_assert_str_eq(d.text[0],
+			 "PCI segment 0 has no slot left: give devices "
+			 "pci_segment= of another (--platform "
+			 "num_pci_segments=)");
 	for (unsigned i = 0; i < got; i++)
 		pci_func_release(&f[i]);
 	ck_assert_int_eq(

@@ -465,7 +465,7 @@ static const struct {
 	  32,
 	  -E2BIG,
 	  "--platform num_pci_segments=10: in 32 address bits, behind this "
-	  "--memory size, there is room for 9" },
+	  "RAM, there is room for 9" },
 };
 
 START_TEST(test_mistakes)
