@@ -66,11 +66,13 @@ $(fuzz-targets): %: $(B)/fuzz/%
 	$(Q)$(SRC)/tests/fuzz/run $(B)/fuzz/$@ $(FUZZ_SECONDS)
 
 # Bare-metal payloads: one source for both ISAs, no libc.
-payloads := $(patsubst $(SRC)/tests/guests/payload-%.c,%,$(wildcard $(SRC)/tests/guests/payload-*.c))
+all-payloads := $(patsubst $(SRC)/tests/guests/payload-%.c,%,$(wildcard $(SRC)/tests/guests/payload-*.c))
 # Those that are firmware, and need an ISA whose firmware starts so easily.
 PAYLOAD_ROMS := flash
 payload-roms-arm64 := $(PAYLOAD_ROMS)
-payloads := $(filter-out $(filter-out $(payload-roms-$(ARCH)),$(PAYLOAD_ROMS)),$(payloads))
+# $(1): ISA
+payloads-of = $(filter-out $(filter-out $(payload-roms-$(1)),$(PAYLOAD_ROMS)),$(all-payloads))
+payloads := $(call payloads-of,$(ARCH))
 GUEST_CFLAGS := -std=gnu11 $(WARN) -O2 -ffreestanding -fno-builtin -nostdinc \
 	-isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
 	-fno-stack-protector -fno-pic -fno-pie -fno-asynchronous-unwind-tables \
@@ -117,11 +119,11 @@ $(B)/guests/stream: tests/images/tools/stream.c $(O)/.deps
 	$(Q)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $<
 
 # clock, idle and off are for make bench; the others test themselves.
-test-payloads := $(filter-out clock idle off,$(payloads))
+test-payloads = $(filter-out clock idle off,$(call payloads-of,$(1)))
 .PHONY: payloads guests
 payloads: $(payloads:%=$(B)/guests/%) $(payload-roms-$(ARCH):%=$(B)/guests/%.rom) $(B)/guests/stream
 guests: $(B)/spandrel payloads
-	$(Q)$(PYTHON) $(SRC)/tests/run "$(SRC)/tests/guests/run $(ARCH) $(B)/spandrel $(test-payloads:%=$(B)/guests/%)"
+	$(Q)$(PYTHON) $(SRC)/tests/run "$(SRC)/tests/guests/run $(ARCH) $(B)/spandrel $(patsubst %,$(B)/guests/%,$(call test-payloads,$(ARCH)))"
 
 # make bench builds both ISAs by calling itself.
 $(B)/bench/%: tests/bench/%.c $(O)/.deps
@@ -179,9 +181,9 @@ check:
 		"$(SRC)/tests/e2e/boot arm $(ARM)/spandrel" \
 		"$(SRC)/tests/e2e/boot epyc $(X86)/spandrel" \
 		"$(SRC)/tests/e2e/boot xeon $(X86)/spandrel" \
-		"$(SRC)/tests/guests/run x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
-		"$(SRC)/tests/guests/run --emulated x86_64 $(X86)/spandrel $(test-payloads:%=$(X86)/guests/%)" \
-		"$(SRC)/tests/guests/run arm64 $(ARM)/spandrel $(test-payloads:%=$(ARM)/guests/%)" \
+		"$(SRC)/tests/guests/run x86_64 $(X86)/spandrel $(patsubst %,$(X86)/guests/%,$(call test-payloads,x86_64))" \
+		"$(SRC)/tests/guests/run --emulated x86_64 $(X86)/spandrel $(patsubst %,$(X86)/guests/%,$(call test-payloads,x86_64))" \
+		"$(SRC)/tests/guests/run arm64 $(ARM)/spandrel $(patsubst %,$(ARM)/guests/%,$(call test-payloads,arm64))" \
 		"$(SRC)/tests/interop/run $(B)/spandrel" \
 		"$(SRC)/tests/interop/iasl $(B)/interop/samples" \
 		"$(SRC)/tests/e2e/cli $(B)/spandrel" \
