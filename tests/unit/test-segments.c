@@ -168,7 +168,8 @@ static const struct map {
 	  .share64 = { 500, 500 },
 	  .ecam_1 = 0xe8100000 },
 	/* less than a GiB for each */
-	{ .given = { "platform num_pci_segments=96", "memory size=50G" },
+	{ .given = { "platform num_pci_segments=96,vmgenid=on",
+		     "memory size=50G", "pmem file=/tmp,size=2M" },
 	  .pa_bits = 36,
 	  .share32 = { 10, 10, 10 },
 	  .share64 = { 0, 0, 0 },
@@ -373,7 +374,7 @@ END_TEST
 START_TEST(test_q35_full)
 {
 	static const struct map m = {
-		.given = { "platform num_pci_segments=2,vmgenid=on",
+		.given = { "platform num_pci_segments=2,vmgenid=on,vmclock=on",
 			   "memory size=960G" },
 		.q35 = true,
 		.pa_bits = 40,
@@ -386,7 +387,8 @@ START_TEST(test_q35_full)
 	ck_assert_uint_eq(s[1].mmio64.size_bytes, 0);
 	ck_assert_int_eq(pmem_place(&p, NULL, &cfg, &d), 0);
 	ck_assert_uint_eq(p.vmgenid.base, GIB(962));
-	ck_assert_uint_gt(s[0].mmio64.base, GIB(962));
+	ck_assert_uint_eq(p.vmclock.base, GIB(962) + PMEM_ALIGN);
+	ck_assert_uint_gt(s[0].mmio64.base, p.vmclock.base);
 }
 END_TEST
 
