@@ -45,7 +45,7 @@ static const struct schema_key net_keys[] = {
 	TEXT_KEY("tap", tap,
 		 "the host's tap interface, made if there is none; without it "
 		 "a new one"),
-	TEXT_KEY("ip", ip, "address of the host's side, IPv4 or IPv6"),
+	TEXT_KEY("ip", ip, "one more address of the host's side, IPv4 or IPv6"),
 	TEXT_KEY("mask", mask, "its mask, written as an address"),
 	TEXT_KEY("mac", mac, "MAC address of the guest's side; else random"),
 	TEXT_KEY("host_mac", host_mac, "MAC address of the host's side"),

@@ -190,7 +190,7 @@ enum vhost_mode { VHOST_CLIENT, VHOST_SERVER };
 /**
  * struct net_config - --net
  * @tap: name of the host's interface; NULL: a new one, vmtap0 or the like
- * @ip, @mask: address of the host's side, v4 or v6; NULL: left alone
+ * @ip, @mask: one more address of the host's side, v4 or v6; NULL: none
  * @mac: of the guest's side; NULL: made up
  * @host_mac: of the host's side; NULL: left alone
  * @mtu: of both sides; 0: the host's, not told to the guest

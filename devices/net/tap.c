@@ -10,16 +10,17 @@
  *
  * Address, MAC and MTU of the host's side are set and the interface is brought
  * up, as far as it is not so already: who owns a prepared tap needs no
- * privilege. If anything fails, here or of the machine, what was changed is put
- * back.
+ * privilege. Addresses that it has stay, ours comes beside them. If anything
+ * fails, here or of the machine, what was changed is put back.
  *
  * Reference: Linux' Documentation/networking/tuntap.rst, drivers/net/tun.c,
- * netdevice(7). Not implemented: USO offloads; steering by program.
+ * netdevice(7), rtnetlink(7). Not implemented: USO offloads; steering by
+ * program.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
-#include <linux/ipv6.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdlib.h>
@@ -39,22 +40,29 @@
 /* RFC 4291 sec. 2.5.4: an interface's part of an address has 64 bits. */
 #define IPV6_PREFIX 64
 
+/* An address to add or remove: rtnetlink(7) */
+struct ip_request {
+	struct nlmsghdr head;
+	struct ifaddrmsg addr;
+	uint8_t attrs[3 * RTA_SPACE(sizeof(struct in6_addr))];
+};
+
 /**
  * struct tap - see the DOC block
  * @name: the kernel's
  * @inet: socket for the interface's settings
  * @attached: queues that the kernel uses
- * @was_mtu, @was_flags, @was_mac, @was_ip: what to put back on failure, if the
- *	bit is set in @changed
- * @new_ip6: what to remove then
+ * @was_mtu, @was_flags, @was_mac: what to put back on failure, if the bit is
+ *	set in @changed
+ * @new_ip: what to remove then
  */
 struct tap {
 	struct net_backend b;
 	char name[IFNAMSIZ];
 	int inet;
 	unsigned attached, changed;
-	struct ifreq was_mtu, was_flags, was_mac, was_ip;
-	struct in6_ifreq new_ip6;
+	struct ifreq was_mtu, was_flags, was_mac;
+	struct ip_request new_ip;
 };
 
 enum {
@@ -62,7 +70,6 @@ enum {
 	CHANGED_FLAGS = 2,
 	CHANGED_MAC = 4,
 	CHANGED_IP = 8,
-	CHANGED_IP6 = 16,
 };
 
 static struct tap *to_tap(struct net_backend *b)
@@ -285,72 +292,110 @@ static int set_mtu(struct tap *t, const struct net_config *c, struct diag *d)
 	return 0;
 }
 
-static int set_v4(struct tap *t, const struct ip_addr *ip,
-		  const struct ip_addr *mask, struct diag *d)
+/* Needs no privilege, so it is asked first. */
+static bool has_v4(const struct tap *t, const struct ip_addr *ip,
+		   const struct ip_addr *mask)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = ip->v4 };
 	struct ifreq req = named(t);
 
-	/* None is 0.0.0.0, which also removes one. */
-	t->was_ip = named(t);
-	t->was_ip.ifr_addr.sa_family = AF_INET;
-	if (!ioctl(t->inet, SIOCGIFADDR, &t->was_ip) &&
-	    !memcmp(&t->was_ip.ifr_addr, &a, sizeof(a)))
-		return 0;
 	memcpy(&req.ifr_addr, &a, sizeof(a));
-	if (ioctl(t->inet, SIOCSIFADDR, &req))
-		return set_failed(t, "address", d);
-	t->changed |= CHANGED_IP;
+	if (ip->family != AF_INET || ioctl(t->inet, SIOCGIFADDR, &req) ||
+	    memcmp(&req.ifr_addr, &a, sizeof(a)) != 0)
+		return false;
 	if (!mask)
-		return 0;
+		return true;
+	/* Of this address: the kernel looks at what is in it. */
+	if (ioctl(t->inet, SIOCGIFNETMASK, &req))
+		return false;
 	a.sin_addr = mask->v4;
-	memcpy(&req.ifr_netmask, &a, sizeof(a));
-	return ioctl(t->inet, SIOCSIFNETMASK, &req) ? set_failed(t, "mask", d)
-						    : 0;
+	return !memcmp(&req.ifr_netmask, &a, sizeof(a));
 }
 
-/* An IPv6 address comes or goes; 0 or -errno. */
-static int change_v6(const struct in6_ifreq *req, unsigned long how)
+/* For one without a mask; what is none is for the kernel to refuse. */
+static int default_prefix(const struct ip_addr *ip)
 {
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+	uint32_t v4 = ntohl(ip->v4.s_addr);
 
-	if (fd < 0 || ioctl(fd, how, req))
+	if (ip->family == AF_INET6)
+		return IPV6_PREFIX;
+	return IN_CLASSA(v4) ? 8 : IN_CLASSB(v4) ? 16 : IN_CLASSC(v4) ? 24 : -1;
+}
+
+static void add_attr(struct ip_request *req, unsigned short type,
+		     const void *ip, size_t len)
+{
+	const struct rtattr attr = { (unsigned short)RTA_LENGTH(len), type };
+	uint8_t *at = (uint8_t *)req + req->head.nlmsg_len;
+
+	memcpy(at, &attr, sizeof(attr));
+	memcpy(at + sizeof(attr), ip, len);
+	req->head.nlmsg_len += attr.rta_len;
+}
+
+static struct ip_request ip_request(const struct tap *t,
+				    const struct ip_addr *ip, int prefix)
+{
+	struct ip_request req = {
+		.head.nlmsg_len = offsetof(struct ip_request, attrs),
+		.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+		.addr.ifa_family = (uint8_t)ip->family,
+		.addr.ifa_prefixlen = (uint8_t)prefix,
+		.addr.ifa_index = if_nametoindex(t->name),
+	};
+	size_t len = ip->family == AF_INET ? sizeof(ip->v4) : sizeof(ip->v6);
+	uint32_t all;
+
+	add_attr(&req, IFA_LOCAL, &ip->v6, len);
+	/* With it, what is removed is the one with this prefix. */
+	add_attr(&req, IFA_ADDRESS, &ip->v6, len);
+	if (ip->family == AF_INET && prefix >= 0 && prefix < 31) {
+		all = ip->v4.s_addr | htonl(~0u >> prefix);
+		add_attr(&req, IFA_BROADCAST, &all, sizeof(all));
+	}
+	return req;
+}
+
+/* The address comes or goes; 0 or -errno. */
+static int change_ip(struct ip_request *req, uint16_t how)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct {
+		struct nlmsghdr head;
+		struct nlmsgerr said;
+	} ack = { 0 };
+	int err;
+
+	req->head.nlmsg_type = how;
+	if (fd < 0 || send(fd, req, req->head.nlmsg_len, 0) < 0 ||
+	    recv(fd, &ack, sizeof(ack), 0) < 0)
 		err = -errno;
+	else
+		err = ack.said.error;
 	if (fd >= 0)
 		close(fd);
 	return err;
-}
-
-static int set_v6(struct tap *t, const struct ip_addr *ip,
-		  const struct ip_addr *mask, struct diag *d)
-{
-	struct in6_ifreq req = {
-		.ifr6_addr = ip->v6,
-		.ifr6_prefixlen =
-			mask ? (uint32_t)ip_prefix(mask) : IPV6_PREFIX,
-		.ifr6_ifindex = (int)if_nametoindex(t->name),
-	};
-	int err = change_v6(&req, SIOCSIFADDR);
-
-	if (err == -EEXIST)
-		return 0;
-	errno = -err;
-	if (err)
-		return set_failed(t, "address", d);
-	t->new_ip6 = req;
-	t->changed |= CHANGED_IP6;
-	return 0;
 }
 
 static int set_ip(struct tap *t, const struct net_config *c, struct diag *d)
 {
 	struct ip_addr ip, mask;
 	bool has_mask = c->mask && ip_parse(c->mask, &mask);
+	int err;
 
-	if (!c->ip || !ip_parse(c->ip, &ip))
+	if (!c->ip || !ip_parse(c->ip, &ip) ||
+	    has_v4(t, &ip, has_mask ? &mask : NULL))
 		return 0;
-	return (ip.family == AF_INET ? set_v4 : set_v6)(
-		t, &ip, has_mask ? &mask : NULL, d);
+	t->new_ip = ip_request(
+		t, &ip, has_mask ? ip_prefix(&mask) : default_prefix(&ip));
+	err = change_ip(&t->new_ip, RTM_NEWADDR);
+	if (err == -EEXIST)
+		return 0;
+	errno = -err;
+	if (err)
+		return set_failed(t, "address", d);
+	t->changed |= CHANGED_IP;
+	return 0;
 }
 
 static int bring_up(struct tap *t, struct diag *d)
@@ -373,10 +418,8 @@ static void put_back(struct tap *t)
 {
 	bool failed = false;
 
-	if (t->changed & CHANGED_IP6)
-		failed |= change_v6(&t->new_ip6, SIOCDIFADDR) != 0;
 	if (t->changed & CHANGED_IP)
-		failed |= ioctl(t->inet, SIOCSIFADDR, &t->was_ip) != 0;
+		failed |= change_ip(&t->new_ip, RTM_DELADDR) != 0;
 	if (t->changed & CHANGED_FLAGS)
 		failed |= ioctl(t->inet, SIOCSIFFLAGS, &t->was_flags) != 0;
 	if (t->changed & CHANGED_MTU)

@@ -11,6 +11,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
@@ -111,6 +112,12 @@ static struct net_config config(const char *tap, unsigned pairs)
 				    .num_queues = 2 * pairs };
 }
 
+static struct net_config given(uint32_t *fds, unsigned count)
+{
+	return (struct net_config){ .fd = { fds, count },
+				    .num_queues = 2 * count };
+}
+
 static bool namespace(void)
 {
 	int fd;
@@ -170,6 +177,7 @@ START_TEST(tap_is_made)
 	ck_assert_int_eq(ask("t0", SIOCGIFMTU).ifr_mtu, 9000);
 	ck_assert_uint_eq(address("t0", SIOCGIFADDR), 0xc0a80701);
 	ck_assert_uint_eq(address("t0", SIOCGIFNETMASK), 0xffffff80);
+	ck_assert_uint_eq(address("t0", SIOCGIFBRDADDR), 0xc0a8077f);
 	req = ask("t0", SIOCGIFHWADDR);
 	ck_assert_mem_eq(req.ifr_hwaddr.sa_data, "\x52\x54\0\1\2\3", 6);
 	ck_assert(ask("t0", SIOCGIFFLAGS).ifr_flags & IFF_UP);
@@ -376,7 +384,7 @@ START_TEST(tap_is_put_back)
 		return;
 	fd = tap_fd("t0", IFF_TAP | IFF_MULTI_QUEUE | IFF_VNET_HDR);
 	mac = ask("t0", SIOCGIFHWADDR);
-	refused(&c, "--net tap=t0: cannot set its mask: Invalid argument");
+	refused(&c, "--net tap=t0: cannot set its address: Invalid argument");
 	ck_assert_int_eq(ask("t0", SIOCGIFMTU).ifr_mtu, 1500);
 	ck_assert_mem_eq(ask("t0", SIOCGIFHWADDR).ifr_hwaddr.sa_data,
 			 mac.ifr_hwaddr.sa_data, 6);
@@ -418,6 +426,111 @@ START_TEST(tap_stays_if_begun)
 }
 END_TEST
 
+/* "10.0.0.1/8 ", the kernel's order; one call's text is gone with the next */
+static const char *addresses(const char *name)
+{
+	static char text[256];
+	struct ifaddrs *all, *i;
+
+	text[0] = '\0';
+	ck_assert_int_eq(getifaddrs(&all), 0);
+	for (i = all; i; i = i->ifa_next) {
+		struct ip_addr mask = { .family = AF_INET };
+		struct sockaddr_in a, m;
+		size_t used = strlen(text);
+
+		if (strcmp(i->ifa_name, name) != 0 || !i->ifa_addr ||
+		    i->ifa_addr->sa_family != AF_INET)
+			continue;
+		memcpy(&a, i->ifa_addr, sizeof(a));
+		memcpy(&m, i->ifa_netmask, sizeof(m));
+		mask.v4 = m.sin_addr;
+		snprintf(text + used, sizeof(text) - used, "%s/%d ",
+			 inet_ntoa(a.sin_addr), ip_prefix(&mask));
+	}
+	freeifaddrs(all);
+	return text;
+}
+
+/* One after the other, on a tap that somebody else keeps. */
+static const struct {
+	const char *ip, *mask;
+	bool begun;
+	const char *then, *after;
+} beside[] = {
+	{ "10.1.2.1", "255.255.255.0", true, "10.1.2.1/24 ", "10.1.2.1/24 " },
+	{ "10.9.9.9", NULL, false, "10.1.2.1/24 10.9.9.9/8 ", "10.1.2.1/24 " },
+	{ "10.1.2.2", "255.255.255.0", true, "10.1.2.1/24 10.1.2.2/24 ",
+	  "10.1.2.1/24 10.1.2.2/24 " },
+	{ "172.16.0.1", NULL, false, "10.1.2.1/24 172.16.0.1/16 10.1.2.2/24 ",
+	  "10.1.2.1/24 10.1.2.2/24 " },
+	{ "10.1.2.2", NULL, false, "10.1.2.1/24 10.1.2.2/24 ",
+	  "10.1.2.1/24 10.1.2.2/24 " },
+	{ "10.1.2.1", "255.255.255.0", false, "10.1.2.1/24 10.1.2.2/24 ",
+	  "10.1.2.1/24 10.1.2.2/24 " },
+	/* The same once more, but of a wider network. */
+	{ "10.1.2.1", "255.255.0.0", false,
+	  "10.1.2.1/24 10.1.2.1/16 10.1.2.2/24 ", "10.1.2.1/24 10.1.2.2/24 " },
+	{ "192.168.1.1", NULL, true, "10.1.2.1/24 192.168.1.1/24 10.1.2.2/24 ",
+	  "10.1.2.1/24 192.168.1.1/24 10.1.2.2/24 " },
+};
+
+START_TEST(tap_keeps_its_addresses)
+{
+	struct net_config c = config("t0", 1);
+	struct net_backend *b = NULL;
+	int fd;
+
+	if (!namespace())
+		return;
+	fd = tap_fd("t0", IFF_TAP | IFF_MULTI_QUEUE | IFF_VNET_HDR);
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		c.ip = (char *)(uintptr_t)beside[i].ip;
+		c.mask = (char *)(uintptr_t)beside[i].mask;
+		ck_assert_msg(!net_backend_open(&b, &c, &d), "%s", said());
+		ck_assert_str_eq(addresses("t0"), beside[i].then);
+		b->begun = beside[i].begun;
+		net_backend_free(b);
+		ck_assert_str_eq(addresses("t0"), beside[i].after);
+	}
+	c.ip = (char[]){ "224.0.0.5" };
+	c.mask = NULL;
+	refused(&c, "--net tap=t0: cannot set its address: Invalid argument");
+	close(fd);
+}
+END_TEST
+
+/* What is there already needs no right. */
+START_TEST(tap_has_the_address)
+{
+	struct net_config c = config("t0", 1);
+	struct net_backend *b = NULL;
+	int fd;
+
+	if (!namespace())
+		return;
+	fd = tap_fd("t0", IFF_TAP | IFF_MULTI_QUEUE | IFF_VNET_HDR);
+	c.ip = (char[]){ "10.1.2.1" };
+	c.mask = (char[]){ "255.255.255.0" };
+	ck_assert_msg(!net_backend_open(&b, &c, &d), "%s", said());
+	b->begun = true;
+	net_backend_free(b);
+	c = given(&(uint32_t){ (uint32_t)fd }, 1);
+	c.ip = (char[]){ "10.1.2.1" };
+	c.mask = (char[]){ "255.255.255.0" };
+	if (unshare(CLONE_NEWUSER)) {
+		fprintf(stderr, "# skipped: no user namespace\n");
+		return;
+	}
+	ck_assert_msg(!net_backend_open(&b, &c, &d), "%s", said());
+	net_backend_free(b);
+	c.mask = (char[]){ "255.255.0.0" };
+	refused(&c, "--net tap=t0: no permission to set its address: set it "
+		    "before, or run with CAP_NET_ADMIN");
+	close(fd);
+}
+END_TEST
+
 START_TEST(tap_without_permission)
 {
 	struct net_config c = config("t0", 1);
@@ -437,12 +550,6 @@ END_TEST
 
 /* ---- given descriptors -----------------------------------------------------
  */
-
-static struct net_config given(uint32_t *fds, unsigned count)
-{
-	return (struct net_config){ .fd = { fds, count },
-				    .num_queues = 2 * count };
-}
 
 START_TEST(tap_by_descriptor)
 {
@@ -547,6 +654,8 @@ int main(void)
 	tcase_add_test(tc, tap_made_for_several);
 	tcase_add_test(tc, tap_is_put_back);
 	tcase_add_loop_test(tc, tap_stays_if_begun, 0, 4);
+	tcase_add_test(tc, tap_keeps_its_addresses);
+	tcase_add_test(tc, tap_has_the_address);
 	tcase_add_test(tc, tap_without_permission);
 	tcase_add_test(tc, tap_by_descriptor);
 	tcase_add_test(tc, descriptor_is_of_no_use);
