@@ -7,15 +7,16 @@
  * prepare: { $SPANDREL device blk --socket s
  *	--disk path=served,serial=payload >log 2>&1 & }
  * prepare: server=$!
- * prepare: while ! [ -S s ]; do sleep 0.1; done
+ * prepare: await '[ -S s ]'
  * run pci: --disk path=disk,serial=payload
  * run mmio: --disk path=disk,serial=payload --platform transport=mmio
  * run threads: --disk path=disk,serial=payload,_disable_io_uring=on
  * run served: --disk vhost_user=on,socket=s --memory size=128M,shared=on
  * run served-mmio: --disk vhost_user=on,socket=s --platform transport=mmio
  *	--memory size=128M,shared=on
- * after: kill $server
- * after: [ "$(cat disk served | tr -d '\000' | grep -c spandrel)" = 1 ]
+ * after: kill $server && await '! [ -d /proc/$server ]'
+ * after: [ "$(for f in disk served; do head -c 3592 $f | tail -c 8; done |
+ *	tr -d '\000')" = spandrel ]
  * after: [ $(wc -c <disk) = 1048576 ]
  */
 #include "exercise.h"

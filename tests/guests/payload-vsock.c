@@ -3,10 +3,10 @@
  * DOC: virtio-vsock (VIRTIO 1.3 sec. 5.10), a host program that echoes
  *
  * prepare: { (stream serve unix:v.sock_5000 1 >log; echo $? >served) & }
- * prepare: while ! [ -S v.sock_5000 ]; do sleep 0.1; done
+ * prepare: await '[ -S v.sock_5000 ]'
  * run pci: --vsock cid=3,socket=v.sock
  * run mmio: --vsock cid=3,socket=v.sock --platform transport=mmio
- * after: for i in 1 2 3 4 5 6 7 8 9; do [ -s served ] || sleep 0.2; done
+ * after: await '[ -s served ]'
  * after: [ "$(cat served)" = 0 ] && rm served
  */
 #include "exercise.h"
