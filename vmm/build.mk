@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-obj-y += vmm/base/base.o vmm/base/file.o vmm/base/iov.o
+obj-y += vmm/base/base.o vmm/base/eventfd.o vmm/base/file.o vmm/base/iov.o
 obj-y += vmm/memory.o vmm/file-map.o vmm/bus.o vmm/irq.o vmm/event.o vmm/footprint.o vmm/stream.o \
 	vmm/platform.o vmm/caches.o vmm/identity.o vmm/doorbell.o vmm/overlay.o vmm/token-bucket.o vmm/iothread.o
 obj-y += vmm/host/host.o vmm/host/kvm/kvm.o \

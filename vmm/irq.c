@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/base/eventfd.h"
 #include "vmm/host/host.h"
 
 #define ROUTES_MAX 4096 /* KVM_MAX_IRQ_ROUTES, include/linux/kvm_host.h */
@@ -139,11 +140,7 @@ int msi_set(struct msi *msi, const struct msi_message *msg, bool enabled)
 
 void msi_fire(struct msi *msi)
 {
-	uint64_t one = 1;
-
-	/* Cannot fail: the counter would have to reach 2^64 - 1. */
-	if (write(msi->fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_add(msi->fd, msi->shared);
 }
 
 bool msi_pending(const struct msi *msi)
@@ -155,11 +152,10 @@ bool msi_pending(const struct msi *msi)
 
 int msi_rebind(struct msi *msi)
 {
-	uint64_t count;
+	int err;
 
 	/* The old VM is gone, and with it the irqfd and the route. */
 	msi->live = false;
-	if (read(msi->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return -errno;
-	return 0;
+	err = eventfd_take(msi->fd);
+	return err == -EAGAIN ? 0 : err;
 }

@@ -90,13 +90,14 @@ struct irqchip {
  * @gsi: route number
  * @msg: the message last set
  * @live: irqfd attached: the message is programmed and not masked
+ * @shared: another program may have @fd; the owner's
  */
 struct msi {
 	struct irqchip *chip;
 	int fd;
 	uint32_t gsi;
 	struct msi_message msg;
-	bool live;
+	bool live, shared;
 };
 
 /** irqchip_init - @gsi_first: number of routes that are not for devices */

@@ -249,8 +249,10 @@ int pci_msix_fd(struct pci_func *f, unsigned index)
 	if (!x->count)
 		return -1;
 	pthread_mutex_lock(&x->lock);
-	if (x->enabled && index < x->count)
+	if (x->enabled && index < x->count) {
 		fd = x->vector[index].msi.fd;
+		x->vector[index].msi.shared = true;
+	}
 	pthread_mutex_unlock(&x->lock);
 	return fd;
 }

@@ -61,6 +61,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
+#include "vmm/base/eventfd.h"
 #include "vmm/base/log.h"
 #include "vmm/iothread.h"
 #include "vmm/unix-socket.h"
@@ -386,9 +387,7 @@ static int watch(struct remote *rm, struct diag *d)
 /* Has a back end said so since the last time? */
 static bool take_broken(struct remote *rm)
 {
-	uint64_t count;
-
-	return read(rm->broken.fd, &count, sizeof(count)) == sizeof(count);
+	return !eventfd_take(rm->broken.fd);
 }
 
 static void broken_ready(void *opaque, uint32_t events)

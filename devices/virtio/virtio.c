@@ -11,6 +11,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
+#include "vmm/base/eventfd.h"
 #include "vmm/base/log.h"
 
 #include "devices/virtio/queue-track.h"
@@ -146,11 +147,7 @@ bool virtio_more(struct virtio_device *vd, unsigned queue, unsigned *taken)
 
 void virtio_kick(struct virtio_device *vd, unsigned queue)
 {
-	uint64_t one = 1;
-
-	/* Cannot fail: the counter would have to reach 2^64 - 1. */
-	if (write(vd->queue[queue].kick.fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_add(vd->queue[queue].kick.fd, vd->cls->offload);
 }
 
 void virtio_process(struct virtio_device *vd, unsigned queue)
@@ -164,10 +161,9 @@ void virtio_process(struct virtio_device *vd, unsigned queue)
 static void kicked(void *opaque, uint32_t events)
 {
 	struct virtio_queue *q = opaque;
-	uint64_t count;
 
 	(void)events;
-	if (read(q->kick.fd, &count, sizeof(count)) == sizeof(count))
+	if (!eventfd_take(q->kick.fd))
 		virtio_process(q->vd, q->index);
 }
 
@@ -202,10 +198,7 @@ static void queue_stop(struct virtio_queue *q)
 /* Has somebody asked for an interrupt that nobody has made yet? */
 static bool take_call(struct virtio_queue *q)
 {
-	uint64_t count;
-
-	return q->call.fd > 0 &&
-	       read(q->call.fd, &count, sizeof(count)) == sizeof(count);
+	return q->call.fd > 0 && !eventfd_take(q->call.fd);
 }
 
 /* VIRTIO 1.3 sec. 2.4.1: nothing of before a reset is told after it. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/check.h"
 #include "vmm/base/diag.h"
+#include "vmm/base/eventfd.h"
 #include "vmm/base/file.h"
 #include "vmm/base/iov.h"
 #include "vmm/base/log.h"
@@ -346,6 +348,31 @@ START_TEST(test_iov_skip)
 }
 END_TEST
 
+/* ---- eventfds ----------------------------------------------------------- */
+
+/* Whether it is one that waits or not. */
+START_TEST(test_eventfd)
+{
+	int fd = eventfd(0, _i ? EFD_NONBLOCK : 0);
+	uint64_t count = TOP - 1;
+
+	ck_assert_int_eq(eventfd_take(fd), -EAGAIN);
+	eventfd_add(fd, true);
+	eventfd_add(fd, false);
+	ck_assert_int_eq(eventfd_take(fd), 0);
+	ck_assert_int_eq(eventfd_take(fd), -EAGAIN);
+	ck_assert_int_eq(write(fd, &count, 8), 8);
+	eventfd_add(fd, true);
+	ck_assert_int_eq(read(fd, &count, 8), 8);
+	ck_assert(count == TOP - 1);
+	eventfd_add(fd, true);
+	ck_assert_int_eq(read(fd, &count, 8), 8);
+	ck_assert_uint_eq(count, 1);
+	close(fd);
+	ck_assert_int_eq(eventfd_take(fd), -EBADF);
+}
+END_TEST
+
 /* ---- files -------------------------------------------------------------- */
 
 START_TEST(test_file_moves_all)
@@ -432,6 +459,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_log_to_a_full_pipe);
 	tcase_add_loop_test(t, test_iov_slice, 0, ARRAY_SIZE(slices));
 	tcase_add_test(t, test_iov_skip);
+	tcase_add_loop_test(t, test_eventfd, 0, 2);
 	tcase_add_test(t, test_file_moves_all);
 	tcase_add_test(t, test_file_read_sparse);
 	tcase_add_test(t, test_file_errors);

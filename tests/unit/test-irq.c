@@ -7,6 +7,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -397,6 +398,25 @@ START_TEST(test_rebind)
 }
 END_TEST
 
+/* Another program may have cleared O_NONBLOCK, and written to it. */
+START_TEST(test_blocking)
+{
+	uint64_t most = UINT64_MAX - 1;
+	struct rig r;
+
+	rig_init(&r);
+	r.msi.shared = true;
+	ck_assert_int_eq(fcntl(r.msi.fd, F_SETFL, 0), 0);
+	ck_assert_int_eq(msi_rebind(&r.msi), 0);
+	ck_assert_int_eq(write(r.msi.fd, &most, sizeof(most)), sizeof(most));
+	msi_fire(&r.msi);
+	ck_assert(msi_pending(&r.msi));
+	ck_assert_int_eq(msi_set(&r.msi, &message, true), 0);
+	ck_assert(arrived(&r, 0, VECTOR));
+	rig_release(&r);
+}
+END_TEST
+
 START_TEST(test_without_vm)
 {
 	struct diag d = DIAG_INIT;
@@ -526,6 +546,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_refused_when_changed, 0, 2);
 	tcase_add_loop_test(t, test_no_routes_left, 0, 2);
 	tcase_add_loop_test(t, test_rebind, 0, 4);
+	tcase_add_test(t, test_blocking);
 	tcase_add_test(t, test_without_vm);
 	tcase_add_test(t, test_fire_beside_masking);
 	tcase_add_test(t, test_allocating_threads);

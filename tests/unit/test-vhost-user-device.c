@@ -41,10 +41,11 @@
 /**
  * struct world - shared with the child
  * @hold: requests are taken and not finished
+ * @blocking: eventfds are such that one waits for them
  * @taken: how many; @seen: their first bytes
  */
 struct world {
-	atomic_bool hold;
+	atomic_bool hold, blocking;
 	atomic_uint taken;
 	uint8_t seen[256];
 };
@@ -53,11 +54,29 @@ static struct world *world;
 static char dir[32], path[64];
 static pid_t child;
 
+/* Those of the front end with them: flags are those of the open file. */
+static void clear_flags(void)
+{
+	char link[32], what[32];
+
+	for (int fd = 3; fd < 256; fd++) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, what, sizeof(what) - 1);
+		what[MAX(n, 0)] = 0;
+		if (strstr(what, "eventfd"))
+			CHECK(!fcntl(fd, F_SETFL, 0));
+	}
+}
+
 static void toy_notify(struct virtio_device *vd, unsigned queue)
 {
 	struct virtq_chain c;
 	unsigned taken = 0;
 
+	if (world->blocking)
+		clear_flags();
 	while (virtio_more(vd, queue, &taken) && virtio_pop(vd, queue, &c)) {
 		uint8_t byte = 0;
 
@@ -682,6 +701,23 @@ START_TEST(silent)
 	ck_assert_int_ge(peer, 0);
 	close(peer);
 	unix_unlisten(&listener);
+	end();
+}
+END_TEST
+
+/* A back end that has us wait for its eventfds holds nobody up. */
+START_TEST(blocking)
+{
+	begin(_i);
+	world->blocking = true;
+	for (unsigned i = 0; i < 3; i++) {
+		run();
+		round_trip(0, (uint8_t)i);
+		dev->cls->pause(dev);
+		dev->cls->resume(dev);
+		drv_set_status(&drv, 0);
+	}
+	dev->cls->reset(dev);
 	end();
 }
 END_TEST
@@ -1340,6 +1376,7 @@ static TCase *both_formats(bool packed)
 		tcase_add_loop_test(t, place_unknown_paused, 0, 2);
 		tcase_add_loop_test(t, place_guessed, 0, 2);
 	}
+	tcase_add_loop_test(t, blocking, 0, 2);
 	tcase_add_loop_test(t, paused, 0, 2);
 	tcase_add_loop_test(t, saved, 0, 2);
 	return t;

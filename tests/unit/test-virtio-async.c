@@ -7,6 +7,7 @@
  * whatever stops a queue meets requests in flight. "proxy" offloads its queues
  * to the test.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -451,6 +452,30 @@ START_TEST(offload_forgets_interrupts)
 }
 END_TEST
 
+/* Who was sent our eventfds makes them such that one waits for them. */
+START_TEST(offload_never_waits)
+{
+	struct virtio_queue *q;
+	uint64_t count, most = UINT64_MAX - 1;
+
+	begin(&proxy_class, _i);
+	run();
+	q = &proxy->vd.queue[1];
+	ck_assert_int_eq(fcntl(proxy->call[1], F_SETFL, 0), 0);
+	ck_assert_int_eq(fcntl(q->kick.fd, F_SETFL, 0), 0);
+	dev->cls->pause(dev);
+	dev->cls->resume(dev);
+	drv_set_status(&drv, 0);
+	dev->cls->reset(dev);
+	ck_assert_int_eq(read(q->kick.fd, &count, 8), 8);
+	ck_assert_int_eq(write(q->kick.fd, &most, 8), 8);
+	virtio_kick(&proxy->vd, 1);
+	ck_assert_int_eq(read(q->kick.fd, &count, 8), 8);
+	ck_assert(count == most);
+	end();
+}
+END_TEST
+
 /* MSI-X: the vector's own eventfd; without it one that raises INTA. */
 START_TEST(offload_follows_msix)
 {
@@ -522,6 +547,7 @@ int main(void)
 	tcase_add_loop_test(t, offload_gets_kicks_and_interrupts, 0, 2);
 	tcase_add_test(t, offload_follows_msix);
 	tcase_add_test(t, offload_forgets_interrupts);
+	tcase_add_loop_test(t, offload_never_waits, 0, 2);
 	tcase_add_loop_test(t, offload_limits_features, 0, 2);
 	tcase_add_test(t, access_platform_on_request);
 	suite_add_tcase(s, t);

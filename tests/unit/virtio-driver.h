@@ -626,9 +626,10 @@ static inline void drv_msix(struct drv *drv, unsigned vectors)
 static inline unsigned drv_fired(struct drv *drv, unsigned i)
 {
 	struct pci_func *f = drv->b->env.pci[0]->func[drv->slot];
+	struct pollfd p = { f->msix.vector[i].msi.fd, POLLIN, 0 };
 	uint64_t count = 0;
 
-	if (read(f->msix.vector[i].msi.fd, &count, 8) != 8)
+	if (poll(&p, 1, 0) != 1 || read(p.fd, &count, 8) != 8)
 		return 0;
 	return (unsigned)count;
 }
