@@ -640,10 +640,10 @@ void virtio_unrealize(struct device *dev)
 	pthread_mutex_lock(&vd->lock);
 	state_reset(vd);
 	pthread_mutex_unlock(&vd->lock);
-	vd->transport->unrealize(vd);
-	free(vd->bus);
 	if (vd->cls->halt)
 		vd->cls->halt(vd);
+	vd->transport->unrealize(vd);
+	free(vd->bus);
 	queues_free(vd);
 	if (vd->cls->unrealize)
 		vd->cls->unrealize(vd);
@@ -714,7 +714,7 @@ static void called(void *opaque, uint32_t events)
 
 	(void)events;
 	pthread_mutex_lock(&q->vd->lock);
-	if (take_call(q))
+	if (take_call(q) && running(q->vd))
 		q->vd->transport->interrupt(q->vd, q);
 	pthread_mutex_unlock(&q->vd->lock);
 }

@@ -96,7 +96,8 @@ struct virtio_device;
  * @realize: allocate what the device needs; before the transport exists
  * @unrealize: the mirror, after the transport is gone
  * @loop: the event loop that serves @queue; NULL, or the hook is NULL: main
- * @halt: end the threads that run such loops; before queues are freed
+ * @halt: end the threads that run such loops; before the transport goes, which
+ *	they use
  * @save, @load: the device's own state; queues and transport are saved around
  *	it; load validates and returns 0 or -EBADMSG
  *

@@ -380,6 +380,37 @@ START_TEST(gone_at_once)
 }
 END_TEST
 
+/* Nothing of the device runs when its transport goes: calls stay untaken. */
+static void unrealize_called(struct virtio_device *vd)
+{
+	struct pollfd p = { .fd = vd->queue[0].call.fd, .events = POLLIN };
+	uint64_t one = 1;
+
+	ck_assert_int_gt(p.fd, 0);
+	ck_assert_int_eq(write(p.fd, &one, sizeof(one)), sizeof(one));
+	usleep(50000);
+	ck_assert_int_eq(poll(&p, 1, 0), 1);
+	real->unrealize(vd);
+}
+
+START_TEST(called_at_the_end)
+{
+	struct virtio_transport called;
+
+	child_start();
+	bed_shared(1);
+	real = &virtio_mmio;
+	called = *real;
+	called.unrealize = unrealize_called;
+	bed.env.transport = &called;
+	dev = bed_add(&bed, "generic-vhost-user");
+	drv_find(&drv, &bed, dev, 0);
+	run();
+	round_trip(0, 1);
+	end();
+}
+END_TEST
+
 /* Reset in every state: the back end lets go of everything each time. */
 START_TEST(resets)
 {
@@ -1363,6 +1394,7 @@ static TCase *both_formats(bool packed)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, works, 0, 2);
 	tcase_add_loop_test(t, gone_at_once, 0, 2);
+	tcase_add_test(t, called_at_the_end);
 	tcase_add_loop_test(t, resets, 0, 2);
 	tcase_add_loop_test(t, broken, 0, 2);
 	tcase_add_loop_test(t, killed, 0, 2);

@@ -448,6 +448,9 @@ START_TEST(offload_forgets_interrupts)
 	drv_set_status(&drv, 0);
 	bed_run(&bed, 2);
 	ck_assert_uint_eq(drv_interrupts(&drv, 1), 0);
+	signal_fd(proxy->call[1]); /* as late as that */
+	bed_run(&bed, 2);
+	ck_assert_uint_eq(drv_interrupts(&drv, 1), 0);
 	end();
 }
 END_TEST
