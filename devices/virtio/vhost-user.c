@@ -45,17 +45,19 @@
  * a thread of their own, "<id>_vu": of the machine nothing waits but a vCPU
  * that uses the device, and the main loop when it makes, pauses or resets it,
  * and these only for one that is there: one that comes back is greeted without
- * the lock.
+ * the lock, and the end of the machine ends the greeting.
  *
  * Not implemented: saving a back end's own state (DEVICE_STATE), shared memory
  * regions (DAX), commands of a network card other than the number of pairs.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,6 +118,10 @@ enum { NET_STATUS = 6, NET_PAIRS = 8, NET_MTU = 10, NET_CONFIG_BYTES = 12 };
  * @broken: an eventfd, for all rings; in the event loop as long as @thread is
  * @retry: when it is gone; @retry_ms: next delay
  * @thread: see the DOC block; NULL: tables only
+ * @greet_lock: guards the next two, nothing else is locked under it
+ * @greeted: a descriptor, ours alone, of the connection that is being greeted;
+ *	-1: none is
+ * @halting: none will be any more
  * @lost: how often it went
  */
 struct remote {
@@ -135,6 +141,9 @@ struct remote {
 	struct event_source conn, request, broken;
 	struct event_timer retry;
 	struct iothread *thread;
+	pthread_mutex_t greet_lock;
+	int greeted;
+	bool halting;
 	unsigned retry_ms, lost;
 	atomic_uint refused;
 };
@@ -598,6 +607,44 @@ static int reconnect(struct remote *rm, const struct vhost_frontend *greeted,
 	return err;
 }
 
+/* Let remote_halt() end the greeting at @fd. Return: 0, or -errno: it shall not
+ * begin, and @fd is closed. */
+static int greeting_begin(struct remote *rm, int fd)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&rm->greet_lock);
+	rm->greeted = rm->halting ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (rm->greeted < 0)
+		err = rm->halting ? -ECANCELED : -errno;
+	pthread_mutex_unlock(&rm->greet_lock);
+	if (err)
+		close(fd);
+	return err;
+}
+
+static void greeting_end(struct remote *rm)
+{
+	pthread_mutex_lock(&rm->greet_lock);
+	close(rm->greeted);
+	rm->greeted = -1;
+	pthread_mutex_unlock(&rm->greet_lock);
+}
+
+/* Greet whoever is there now. */
+static int meet_again(struct remote *rm, struct vhost_frontend *vf,
+		      struct diag *d)
+{
+	int fd = dial(rm);
+	int err = fd < 0 ? fd : greeting_begin(rm, fd);
+
+	if (err)
+		return err;
+	err = greet(vf, fd, d);
+	greeting_end(rm);
+	return err;
+}
+
 /* It is gone until this thread says otherwise. One that takes the connection
  * and says nothing is found out before a vCPU must wait for it. */
 static void retry_expired(void *opaque)
@@ -605,11 +652,10 @@ static void retry_expired(void *opaque)
 	struct remote *rm = opaque;
 	struct vhost_frontend greeted;
 	struct diag d = DIAG_INIT;
-	int fd = dial(rm), err = fd;
+	int err;
 
 	vhost_frontend_init(&greeted, rm->who, rm->socket);
-	if (fd >= 0)
-		err = greet(&greeted, fd, &d);
+	err = meet_again(rm, &greeted, &d);
 	pthread_mutex_lock(&rm->vd.lock);
 	CHECK(!connected(rm));
 	if (reconnect(rm, &greeted, err, &d)) {
@@ -822,11 +868,15 @@ static int remote_realize(struct remote *rm, enum vhost_mode mode,
 	if (!rm->mask)
 		rm->mask = ~0ULL;
 	vhost_frontend_init(&rm->vf, rm->who, rm->socket);
+	pthread_mutex_init(&rm->greet_lock, NULL);
+	rm->greeted = -1;
 	if (rm->vd.dev.env->tables_only)
 		return 0;
 	err = remote_run(rm, d);
-	if (err)
+	if (err) {
 		unix_unlisten(&rm->listener);
+		pthread_mutex_destroy(&rm->greet_lock);
+	}
 	return err;
 }
 
@@ -841,11 +891,19 @@ static void remote_unrealize(struct virtio_device *vd)
 	vhost_frontend_release(&rm->vf);
 	unix_unlisten(&rm->listener);
 	iothread_free(rm->thread);
+	pthread_mutex_destroy(&rm->greet_lock);
 }
 
 static void remote_halt(struct virtio_device *vd)
 {
-	iothread_stop(to_remote(vd)->thread);
+	struct remote *rm = to_remote(vd);
+
+	pthread_mutex_lock(&rm->greet_lock);
+	rm->halting = true;
+	if (rm->greeted >= 0)
+		shutdown(rm->greeted, SHUT_RDWR);
+	pthread_mutex_unlock(&rm->greet_lock);
+	iothread_stop(rm->thread);
 }
 
 static struct event_loop *remote_loop(struct virtio_device *vd, unsigned queue)

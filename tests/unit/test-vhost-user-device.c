@@ -736,6 +736,31 @@ START_TEST(silent)
 }
 END_TEST
 
+/* Nor does the end of the machine wait for it. */
+START_TEST(silent_at_the_end)
+{
+	struct unix_listener listener = UNIX_LISTENER_INIT;
+	struct vu_header hello;
+	uint64_t before;
+	int peer;
+
+	begin(_i);
+	run();
+	round_trip(0, 1);
+	child_kill();
+	ck_assert_int_eq(unix_listen(&listener, "test", path, 1, NULL), 0);
+	ck_assert(BED_UNTIL((peer = unix_accept(&listener)) >= 0));
+	ck_assert(WAIT_UNTIL(recv(peer, &hello, sizeof(hello), 0) ==
+			     (ssize_t)sizeof(hello)));
+	ck_assert_uint_eq(hello.request, VU_GET_FEATURES);
+	before = patience_ns();
+	end();
+	ck_assert_uint_lt(ms_since(before), VHOST_REPLY_MS - 2000);
+	close(peer);
+	unix_unlisten(&listener);
+}
+END_TEST
+
 /* A back end that has us wait for its eventfds holds nobody up. */
 START_TEST(blocking)
 {
@@ -1403,6 +1428,7 @@ static TCase *both_formats(bool packed)
 	tcase_add_loop_test(t, queue_reset, 0, 2);
 	tcase_add_loop_test(t, queue_reset_away, 0, 2);
 	tcase_add_loop_test(t, silent, 0, 2);
+	tcase_add_loop_test(t, silent_at_the_end, 0, 2);
 	if (packed) {
 		tcase_add_loop_test(t, place_unknown, 0, 2);
 		tcase_add_loop_test(t, place_unknown_paused, 0, 2);
