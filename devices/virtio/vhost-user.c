@@ -683,9 +683,9 @@ static void conn_ready(void *opaque, uint32_t events)
 			err = read_config(rm, &d);
 		check_alive(rm, err, &d);
 	}
-	pthread_mutex_unlock(&rm->vd.lock);
 	if (changed)
 		virtio_config_changed(&rm->vd);
+	pthread_mutex_unlock(&rm->vd.lock);
 }
 
 /* ---- features and configuration ----------------------------------------- */
