@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-obj-y += arch/arch.o arch/layout.o arch/numa.o arch/fw-cfg.o arch/firmware-marks.o
+obj-y += arch/arch.o arch/layout.o arch/numa.o arch/fw-cfg.o arch/firmware-marks.o \
+	arch/smbios.o
 obj-y += arch/x86_64/layout.o arch/x86_64/e820.o arch/x86_64/image.o \
 	arch/x86_64/bzimage.o arch/x86_64/pvh.o arch/x86_64/known.o \
 	arch/x86_64/firmware.o arch/x86_64/pc-firmware.o arch/x86_64/cpuid.o \

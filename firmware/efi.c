@@ -5,9 +5,9 @@
  * The blob:
  *
  *	0x000	system table (120 bytes)
- *	0x080	configuration tables (3 of 24 bytes)
- *	0x0d0	vendor, UTF-16
- *	0x0f0	RT properties (8 bytes)
+ *	0x080	configuration tables (4 of 24 bytes)
+ *	0x0e0	vendor, UTF-16 (18 bytes)
+ *	0x0f8	RT properties (8 bytes)
  *	0x100	reservations (16 bytes)
  *	0x200	memory map
  */
@@ -23,8 +23,8 @@
 
 enum {
 	AT_CONFIG = 0x80,
-	AT_VENDOR = 0xd0,
-	AT_RT_PROPERTIES = 0xf0,
+	AT_VENDOR = 0xe0,
+	AT_RT_PROPERTIES = 0xf8,
 	AT_RESERVE = 0x100,
 };
 
@@ -42,7 +42,7 @@ enum {
 #define SYSTEM_SIGNATURE UINT64_C(0x5453595320494249) /* "IBI SYST" */
 #define REVISION_2_70	 (2 << 16 | 70)
 
-enum { CONFIG_TABLES = 3, CONFIG_BYTES = 24 };
+enum { CONFIG_TABLES = 4, CONFIG_BYTES = 24 };
 enum { RT_PROPERTIES_VERSION = 1, RT_PROPERTIES_BYTES = 8 };
 
 /* Linux, include/linux/efi.h, struct linux_efi_memreserve: an int with the
@@ -64,6 +64,9 @@ static const uint8_t rt_properties_guid[16] = { 0x8a, 0x91, 0x66, 0xeb,
 						0xef, 0x7e, 0x2a, 0x40,
 						0x84, 0x2e, 0x93, 0x1d,
 						0x21, 0xc3, 0x8a, 0xe9 };
+static const uint8_t smbios3_guid[16] = { 0x44, 0x15, 0xfd, 0xf2, 0x94, 0x97,
+					  0x2c, 0x4a, 0x99, 0x2e, 0xe5, 0xbb,
+					  0xcf, 0x20, 0xe3, 0x94 };
 static const uint8_t memreserve_guid[16] = { 0xc6, 0xb0, 0x8e, 0x88, 0xde, 0x8e,
 					     0xf5, 0x4f, 0xa8, 0xf0, 0x9a, 0xee,
 					     0x5c, 0xb9, 0x77, 0xc2 };
@@ -94,12 +97,13 @@ static void put_system(uint8_t *blob, gpa_t at)
 	put_le32(blob + SYSTEM_CRC, (uint32_t)crc32(0, blob, SYSTEM_BYTES));
 }
 
-static void put_configs(uint8_t *blob, gpa_t at, gpa_t rsdp)
+static void put_configs(uint8_t *blob, gpa_t at, gpa_t rsdp, gpa_t smbios)
 {
 	put_vendor(blob + AT_VENDOR);
 	put_config(blob, 0, acpi_20_guid, rsdp.v);
 	put_config(blob, 1, rt_properties_guid, at.v + AT_RT_PROPERTIES);
 	put_config(blob, 2, memreserve_guid, at.v + AT_RESERVE);
+	put_config(blob, 3, smbios3_guid, smbios.v);
 	put_le16(blob + AT_RT_PROPERTIES, RT_PROPERTIES_VERSION);
 	put_le16(blob + AT_RT_PROPERTIES + 2, RT_PROPERTIES_BYTES);
 	put_le32(blob + AT_RESERVE + RESERVE_ROOM, 0);
@@ -135,14 +139,15 @@ static size_t put_memmap(uint8_t *map, const struct platform *p,
 }
 
 int efi_build(uint8_t **blob, size_t *memmap_bytes, const struct platform *p,
-	      const struct plat_range *tables, gpa_t rsdp, struct diag *d)
+	      const struct plat_range *tables, gpa_t rsdp, gpa_t smbios,
+	      struct diag *d)
 {
 	uint8_t *out = calloc(1, EFI_BLOB_BYTES);
 	gpa_t at = GPA(tables->base);
 
 	if (!out)
 		return diag_fail(d, ENOMEM, "EFI: no memory for the tables");
-	put_configs(out, at, rsdp);
+	put_configs(out, at, rsdp, smbios);
 	put_system(out, at);
 	*memmap_bytes = put_memmap(out + EFI_MEMMAP_OFFSET, p, tables);
 	*blob = out;

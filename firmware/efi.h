@@ -5,12 +5,13 @@
  * An arm64 kernel finds ACPI only through EFI: a system table whose addresses
  * /chosen of an otherwise empty device tree gives it, as Xen and kexec do it
  * (Linux, drivers/firmware/efi/fdtparams.c). Boot and runtime services are
- * NULL. Beside the RSDP there are two configuration tables:
+ * NULL. Beside the RSDP there are three configuration tables:
  *
  *	EFI_RT_PROPERTIES_TABLE	no runtime service is there; without it Linux'
  *				rtc-efi calls them through NULL
  *	LINUX_EFI_MEMRESERVE	an empty list that is full, so that Linux makes
  *				one of its own: the ITS driver wants it
+ *	SMBIOS3_TABLE		what the machine calls itself
  *
  * RAM is taken from the memory map: conventional memory, and the tables as
  * memory that the kernel may have when it has read them.
@@ -42,13 +43,14 @@
  * @blob: receives EFI_BLOB_BYTES, malloc'ed, owned by the caller
  * @memmap_bytes: receives the size of the memory map
  * @p: the machine: its RAM
- * @tables: RAM that holds the blob, at its start, and all ACPI tables; whole
+ * @tables: RAM that holds the blob, at its start, and all other tables; whole
  *	pages at the end of the first range of RAM
- * @rsdp: where the RSDP is
+ * @rsdp, @smbios: where the RSDP and the entry point of SMBIOS 3 are
  *
  * Return: 0 or -ENOMEM; outputs untouched on failure.
  */
 int efi_build(uint8_t **blob, size_t *memmap_bytes, const struct platform *p,
-	      const struct plat_range *tables, gpa_t rsdp, struct diag *d);
+	      const struct plat_range *tables, gpa_t rsdp, gpa_t smbios,
+	      struct diag *d);
 
 #endif

@@ -5,12 +5,16 @@
 #include <errno.h>
 
 #include "arch/layout.h"
+#include "arch/smbios.h"
 
 #include "firmware/acpi.h"
 #include "firmware/efi.h"
 
 /* Kernels may have pages of 64 KiB (UEFI 2.10 sec. 2.3.6). */
 #define PAGE_MAX_BYTES KIB(64)
+
+/* Room for SMBIOS, as much as x86_64 has. */
+#define SMBIOS_BYTES KIB(64)
 
 struct plat_range arm64_acpi_range(const struct platform *p)
 {
@@ -23,15 +27,19 @@ struct plat_range arm64_acpi_range(const struct platform *p)
 	return layout_mmio(base, end - base);
 }
 
+/* The RSDP is the first table. */
 static int add_efi(struct arch_tables *t, struct fdt_boot *boot,
 		   const struct platform *p, const struct plat_range *r,
 		   struct diag *d)
 {
-	gpa_t at = GPA(r->base);
+	gpa_t at = GPA(r->base), smbios = GPA(r->base + EFI_BLOB_BYTES);
 	size_t memmap_bytes;
 	uint8_t *data;
-	int err = efi_build(&data, &memmap_bytes, p, r, t->table[0].gpa, d);
+	int err = smbios_add(t, p, smbios, SMBIOS_BYTES, d);
 
+	if (!err)
+		err = efi_build(&data, &memmap_bytes, p, r, t->table[0].gpa,
+				smbios, d);
 	if (!err)
 		err = arch_tables_add(t, "efi.bin", at, data, EFI_BLOB_BYTES,
 				      d);
@@ -47,8 +55,9 @@ int arm64_acpi(struct arch_tables *out, struct fdt_boot *boot,
 	       const struct platform *p, struct diag *d)
 {
 	struct plat_range r = arm64_acpi_range(p);
-	struct acpi_area area = { GPA(r.base + EFI_BLOB_BYTES),
-				  ARM64_ACPI_BYTES - EFI_BLOB_BYTES };
+	const uint64_t before = EFI_BLOB_BYTES + SMBIOS_BYTES;
+	struct acpi_area area = { GPA(r.base + before),
+				  ARM64_ACPI_BYTES - before };
 	struct arch_tables t = { .count = 0 };
 	int err;
 

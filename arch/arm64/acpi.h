@@ -3,8 +3,8 @@
  * DOC: arm64: ACPI, for a kernel that is booted without firmware and with it
  *
  * Without firmware, the last MiB of RAM holds, one after the other, the EFI
- * system table with its memory map (firmware/efi.h) and the ACPI tables. The
- * device tree then says nothing but where the former is.
+ * system table with its memory map (firmware/efi.h), SMBIOS and the ACPI
+ * tables. The device tree then says nothing but where the first is.
  *
  * Threads: pure, any thread.
  */
@@ -23,11 +23,11 @@
 struct plat_range arm64_acpi_range(const struct platform *p);
 
 /**
- * arm64_acpi - build EFI and ACPI tables, all with their places
+ * arm64_acpi - build EFI, SMBIOS and ACPI tables, all with their places
  * @out: receives them; released by arch_tables_release()
  * @boot: receives where the kernel finds them
  *
- * Return: as acpi_build(); outputs untouched on failure.
+ * Return: as acpi_build() and smbios_add(); outputs untouched on failure.
  */
 int arm64_acpi(struct arch_tables *out, struct fdt_boot *boot,
 	       const struct platform *p, struct diag *d);

@@ -272,14 +272,16 @@ static int check_identity(const struct vm_config *cfg, struct diag *d)
 {
 	const char *key = identity_given(&cfg->platform);
 
-	if (!key || (cfg->firmware_vars && vm_config_fw_cfg(cfg, false)))
+	if (!key || (cfg->firmware_vars && vm_config_fw_cfg(cfg, false)) ||
+	    (wants_acpi(cfg) && !cfg->firmware))
 		return 0;
-	return diag_fail(
-		d, EINVAL,
-		"--platform %s: arm64 guests learn it from UEFI, which "
-		"takes it from fw_cfg: give --firmware-vars, or leave "
-		"it out",
-		key);
+	return diag_fail(d, EINVAL,
+			 "--platform %s: arm64 guests learn it beside ACPI, or "
+			 "from UEFI, which takes it from fw_cfg: give %s, or "
+			 "leave it out",
+			 key,
+			 cfg->firmware ? "--firmware-vars"
+				       : "--platform tables=acpi");
 }
 
 int arm64_layout(struct platform *p, const struct vm_config *cfg,

@@ -122,15 +122,15 @@ START_TEST(test_found_by_kernel)
 	ck_assert_uint_eq(crc32(0, copy, sizeof(copy)),
 			  get_le32(efi->data + 16));
 	at = efi->data + get_le64(efi->data + 112) - efi->gpa.v;
-	ck_assert_uint_eq(get_le64(efi->data + 104), 3);
+	ck_assert_uint_eq(get_le64(efi->data + 104), 4);
 	ck_assert_uint_eq(get_le32(at), 0x8868e871); /* ACPI 2.0 */
 	rsdp = by_gpa(&m, get_le64(at + 16));
 	ck_assert_mem_eq(rsdp->data, "RSD PTR ", 8);
 	ck_assert_uint_eq(sum(rsdp, 20) | sum(rsdp, 36), 0);
 	xsdt = by_gpa(&m, get_le64(rsdp->data + 24));
 	ck_assert_mem_eq(xsdt->data, "XSDT", 4);
-	/* all but RSDP, XSDT, DSDT, EFI and tree */
-	ck_assert_uint_eq((xsdt->size_bytes - 36) / 8, m.t.count - 5);
+	/* all but RSDP, XSDT, DSDT, the two of SMBIOS, EFI and tree */
+	ck_assert_uint_eq((xsdt->size_bytes - 36) / 8, m.t.count - 7);
 	for (size_t i = 36; i < xsdt->size_bytes; i += 8) {
 		const struct arch_table *t =
 			by_gpa(&m, get_le64(xsdt->data + i));
@@ -139,6 +139,55 @@ START_TEST(test_found_by_kernel)
 		ck_assert_uint_eq(sum(t, t->size_bytes), 0);
 	}
 	machine_free(&m);
+}
+END_TEST
+
+/* DSP0134 3.2 sec. 5.2.2; UEFI 2.10 sec. 4.6.1.2 */
+START_TEST(test_smbios)
+{
+	static const uint8_t guid[16] = { 0x44, 0x15, 0xfd, 0xf2, 0x94, 0x97,
+					  0x2c, 0x4a, 0x99, 0x2e, 0xe5, 0xbb,
+					  0xcf, 0x20, 0xe3, 0x94 };
+	const struct arch_table *efi, *entry, *structures;
+	struct machine m;
+	const uint8_t *at;
+
+	machine_make(&m, sample_nth(true, _i));
+	efi = by_name(&m, "efi.bin");
+	at = efi->data + get_le64(efi->data + 112) - efi->gpa.v;
+	for (unsigned i = 0; memcmp(at, guid, sizeof(guid)); i++, at += 24)
+		ck_assert_uint_lt(i, 3);
+	entry = by_gpa(&m, get_le64(at + 16));
+	ck_assert_ptr_nonnull(entry);
+	ck_assert_mem_eq(entry->data, "_SM3_", 5);
+	ck_assert_uint_eq(entry->gpa.v % 16, 0);
+	ck_assert_uint_eq(sum(entry, entry->size_bytes), 0);
+	structures = by_gpa(&m, get_le64(entry->data + 16));
+	ck_assert_ptr_nonnull(structures);
+	ck_assert_uint_eq(structures->size_bytes, get_le32(entry->data + 12));
+	machine_free(&m);
+}
+END_TEST
+
+/* Strings that do not fit are refused, and nothing is left of the tables. */
+START_TEST(test_smbios_room)
+{
+	static char text[KIB(33)], strings[KIB(33)];
+	struct arch_tables t = { .count = 0 };
+	struct diag d = DIAG_INIT;
+	struct platform p;
+
+	memset(text, 'x', sizeof(text) - 1);
+	memset(strings, 'y', sizeof(strings) - 1);
+	sample_make(&p, sample_nth(true, 0));
+	p.identity.product = text;
+	p.identity.version = strings;
+	p.tables = TABLES_ACPI;
+	ck_assert_int_eq(arm64_tables(&t, &p, NULL, GPA(0), 0, &d), -E2BIG);
+	ck_assert_msg(strstr(d.text[0], "--platform: its strings") != NULL,
+		      "%s", d.text[0]);
+	ck_assert_uint_eq(t.count, 0);
+	platform_release(&p);
 }
 END_TEST
 
@@ -600,6 +649,8 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, test_places, 0, n);
 	tcase_add_loop_test(t, test_found_by_kernel, 0, n);
+	tcase_add_loop_test(t, test_smbios, 0, n);
+	tcase_add_test(t, test_smbios_room);
 	tcase_add_loop_test(t, test_stub_tree, 0, n);
 	tcase_add_loop_test(t, test_iasl, 0, n);
 	tcase_add_loop_test(t, test_all_evaluate, 0, n);

@@ -365,6 +365,39 @@ START_TEST(test_tables)
 }
 END_TEST
 
+/* What carries it: fw_cfg to UEFI, or SMBIOS beside ACPI's tables */
+static const struct {
+	enum tables_choice tables;
+	bool firmware, vars;
+	const char *remedy; /* NULL: accepted */
+} carriers[] = {
+	{ TABLES_AUTO, false, false, "give --platform tables=acpi" },
+	{ TABLES_FDT, false, false, "give --platform tables=acpi" },
+	{ TABLES_ACPI, false, false, NULL },
+	{ TABLES_AUTO, true, false, "give --firmware-vars" },
+	{ TABLES_AUTO, true, true, NULL },
+};
+
+START_TEST(test_identity)
+{
+	struct host_caps caps = caps_of(40, true);
+	struct vm_config cfg = config_of(1, MIB(64));
+	const char *remedy = carriers[_i].remedy;
+	struct diag d = DIAG_INIT;
+	struct platform p = { 0 };
+
+	cfg.platform.tables = carriers[_i].tables;
+	cfg.platform.serial_number = some_name;
+	cfg.firmware = carriers[_i].firmware ? some_name : NULL;
+	cfg.firmware_vars = carriers[_i].vars ? some_name : NULL;
+	ck_assert_int_eq(arm64_layout(&p, &cfg, &caps, &d),
+			 remedy ? -EINVAL : 0);
+	ck_assert_msg(!remedy || strstr(d.text[0], remedy) != NULL, "%s",
+		      d.text[0]);
+	platform_release(&p);
+}
+END_TEST
+
 START_TEST(test_devices)
 {
 	struct platform p = { .tables = TABLES_FDT };
@@ -456,6 +489,7 @@ int main(void)
 	tcase_add_loop_test(t, test_places, 0, ARRAY_SIZE(places));
 	tcase_add_loop_test(t, test_disjoint, 0, ARRAY_SIZE(places));
 	tcase_add_loop_test(t, test_tables, 0, ARRAY_SIZE(choices));
+	tcase_add_loop_test(t, test_identity, 0, ARRAY_SIZE(carriers));
 	tcase_add_loop_test(t, test_mistakes, 0, ARRAY_SIZE(mistakes));
 	tcase_add_loop_test(t, test_mpidr, 0, ARRAY_SIZE(mpidrs));
 	tcase_add_test(t, test_topology);
