@@ -214,11 +214,14 @@ static void index_jump(void)
 	r.next_avail += SIZE + 1;
 }
 
+/* The first comes last, by vring_publish(): a device that has just been started
+ * may look at the ring before it is kicked. */
 static void endless_chain(void)
 {
 	for (unsigned i = 0; i < SIZE; i++)
-		write16(r.desc + 16 * i + 14,
-			D_NEXT | (r.head_flags & (D_AVAIL | D_USED)));
+		if (i != r.head_slot)
+			write16(r.desc + 16 * i + 14,
+				D_NEXT | (r.head_flags & (D_AVAIL | D_USED)));
 	r.head_flags |= D_NEXT;
 }
 
