@@ -97,13 +97,13 @@ static void put_system(uint8_t *blob, gpa_t at)
 	put_le32(blob + SYSTEM_CRC, (uint32_t)crc32(0, blob, SYSTEM_BYTES));
 }
 
-static void put_configs(uint8_t *blob, gpa_t at, gpa_t rsdp, gpa_t smbios)
+static void put_configs(uint8_t *blob, gpa_t at, gpa_t rsdp)
 {
 	put_vendor(blob + AT_VENDOR);
 	put_config(blob, 0, acpi_20_guid, rsdp.v);
 	put_config(blob, 1, rt_properties_guid, at.v + AT_RT_PROPERTIES);
 	put_config(blob, 2, memreserve_guid, at.v + AT_RESERVE);
-	put_config(blob, 3, smbios3_guid, smbios.v);
+	put_config(blob, 3, smbios3_guid, at.v + EFI_BLOB_BYTES);
 	put_le16(blob + AT_RT_PROPERTIES, RT_PROPERTIES_VERSION);
 	put_le16(blob + AT_RT_PROPERTIES + 2, RT_PROPERTIES_BYTES);
 	put_le32(blob + AT_RESERVE + RESERVE_ROOM, 0);
@@ -139,15 +139,14 @@ static size_t put_memmap(uint8_t *map, const struct platform *p,
 }
 
 int efi_build(uint8_t **blob, size_t *memmap_bytes, const struct platform *p,
-	      const struct plat_range *tables, gpa_t rsdp, gpa_t smbios,
-	      struct diag *d)
+	      const struct plat_range *tables, gpa_t rsdp, struct diag *d)
 {
 	uint8_t *out = calloc(1, EFI_BLOB_BYTES);
 	gpa_t at = GPA(tables->base);
 
 	if (!out)
 		return diag_fail(d, ENOMEM, "EFI: no memory for the tables");
-	put_configs(out, at, rsdp, smbios);
+	put_configs(out, at, rsdp);
 	put_system(out, at);
 	*memmap_bytes = put_memmap(out + EFI_MEMMAP_OFFSET, p, tables);
 	*blob = out;

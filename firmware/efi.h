@@ -43,14 +43,14 @@
  * @blob: receives EFI_BLOB_BYTES, malloc'ed, owned by the caller
  * @memmap_bytes: receives the size of the memory map
  * @p: the machine: its RAM
- * @tables: RAM that holds the blob, at its start, and all other tables; whole
- *	pages at the end of the first range of RAM
- * @rsdp, @smbios: where the RSDP and the entry point of SMBIOS 3 are
+ * @tables: RAM that holds the blob, at its start, the entry point of SMBIOS 3
+ *	right behind it, and all other tables; whole pages at the end of the
+ *	first range of RAM
+ * @rsdp: where the RSDP is
  *
  * Return: 0 or -ENOMEM; outputs untouched on failure.
  */
 int efi_build(uint8_t **blob, size_t *memmap_bytes, const struct platform *p,
-	      const struct plat_range *tables, gpa_t rsdp, gpa_t smbios,
-	      struct diag *d);
+	      const struct plat_range *tables, gpa_t rsdp, struct diag *d);
 
 #endif

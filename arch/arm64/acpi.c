@@ -32,14 +32,13 @@ static int add_efi(struct arch_tables *t, struct fdt_boot *boot,
 		   const struct platform *p, const struct plat_range *r,
 		   struct diag *d)
 {
-	gpa_t at = GPA(r->base), smbios = GPA(r->base + EFI_BLOB_BYTES);
+	gpa_t at = GPA(r->base), smbios = GPA(at.v + EFI_BLOB_BYTES);
 	size_t memmap_bytes;
 	uint8_t *data;
 	int err = smbios_add(t, p, smbios, SMBIOS_BYTES, d);
 
 	if (!err)
-		err = efi_build(&data, &memmap_bytes, p, r, t->table[0].gpa,
-				smbios, d);
+		err = efi_build(&data, &memmap_bytes, p, r, t->table[0].gpa, d);
 	if (!err)
 		err = arch_tables_add(t, "efi.bin", at, data, EFI_BLOB_BYTES,
 				      d);
