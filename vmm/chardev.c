@@ -42,6 +42,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmm/base/eventfd.h"
 #include "vmm/base/log.h"
 #include "vmm/chardev-impl.h"
 #include "vmm/terminal.h"
@@ -91,11 +92,7 @@ static void out_watch(struct chardev *c, bool on)
 
 static void wake_loop(struct chardev *c)
 {
-	uint64_t one = 1;
-
-	/* Full means that the loop will wake anyway. */
-	if (write(c->kick.fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_add(c->kick.fd, false);
 }
 
 /* A write failed for good. A full disk may recover, so that loses only what
@@ -425,11 +422,10 @@ static void size_watch(struct chardev *c)
 static void kicked(void *opaque, uint32_t events)
 {
 	struct chardev *c = opaque;
-	uint64_t count;
 	bool gone;
 
 	(void)events;
-	if (read(c->kick.fd, &count, sizeof(count)) < 0)
+	if (eventfd_take(c->kick.fd))
 		return;
 	pthread_mutex_lock(&c->lock);
 	gone = c->mode == CHAR_SOCKET && c->out.dead && c->out.fd >= 0;

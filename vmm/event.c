@@ -20,6 +20,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "vmm/base/eventfd.h"
+
 #define BATCH 32
 
 struct event_loop {
@@ -125,7 +127,6 @@ void event_loop_run(struct event_loop *loop)
 {
 	struct event_source *src;
 	uint32_t events;
-	uint64_t count;
 
 	while (!atomic_load(&loop->stopped)) {
 		wait_batch(loop);
@@ -139,17 +140,13 @@ void event_loop_run(struct event_loop *loop)
 		pthread_mutex_unlock(&loop->lock);
 	}
 	atomic_store(&loop->stopped, false);
-	if (read(loop->stop_fd, &count, sizeof(count)) < 0)
-		return;
+	eventfd_take(loop->stop_fd);
 }
 
 void event_loop_stop(struct event_loop *loop)
 {
-	uint64_t one = 1;
-
 	atomic_store(&loop->stopped, true);
-	if (write(loop->stop_fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_add(loop->stop_fd, false);
 }
 
 static void timer_ready(void *opaque, uint32_t events)

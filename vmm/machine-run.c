@@ -17,6 +17,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "vmm/base/eventfd.h"
 #include "vmm/base/log.h"
 #include "vmm/boot-disk.h"
 #include "vmm/footprint.h"
@@ -33,11 +34,8 @@
 
 void machine_want(struct machine *m, unsigned want)
 {
-	uint64_t one = 1;
-
 	atomic_fetch_or(&m->requested, want);
-	if (write(m->wake.fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_add(m->wake.fd, false);
 }
 
 void machine_requested(void *machine, enum machine_request what)
@@ -213,10 +211,9 @@ static void on_wake(void *opaque, uint32_t events)
 {
 	struct machine *m = opaque;
 	unsigned want;
-	uint64_t count;
 
 	(void)events;
-	if (read(m->wake.fd, &count, sizeof(count)) < 0)
+	if (eventfd_take(m->wake.fd))
 		return;
 	want = atomic_load(&m->requested);
 	if (want & ~(unsigned)WANT_SIGNAL) {

@@ -11,12 +11,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "vmm/base/eventfd.h"
 #include "vmm/base/types.h"
 #include "vmm/file-map.h"
 
@@ -138,12 +138,10 @@ static void on_stop(int number)
 
 static void on_resize(int number)
 {
-	static const uint64_t one = 1;
 	int saved = errno;
 
 	(void)number;
-	if (write(terminal.wake_fd, &one, sizeof(one)) < 0)
-		errno = saved; /* full: the reader will wake anyway */
+	eventfd_add(terminal.wake_fd, false);
 	errno = saved;
 }
 

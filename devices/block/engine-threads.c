@@ -13,6 +13,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/base/eventfd.h"
+
 #include "devices/block/impl.h"
 
 #define WORKERS 4 /* system calls at once; each queue has its own */
@@ -88,16 +90,14 @@ static struct block_request *next_todo(struct pool *p)
 
 static void report(struct pool *p, struct block_request *r)
 {
-	uint64_t one = 1;
 	bool first;
 
 	pthread_mutex_lock(&p->lock);
 	first = !p->finished.first;
 	list_add(&p->finished, r);
 	pthread_mutex_unlock(&p->lock);
-	/* Cannot fail: the counter would have to reach 2^64 - 1. */
-	if (first && write(p->event_fd, &one, sizeof(one)) < 0)
-		return;
+	if (first)
+		eventfd_add(p->event_fd, false);
 }
 
 static void *worker(void *opaque)
@@ -195,12 +195,11 @@ static unsigned pool_reap(struct block_queue *q, bool wait)
 	struct pollfd readable = { .fd = p->event_fd, .events = POLLIN };
 	struct list finished;
 	struct block_request *r;
-	uint64_t count;
 	unsigned n = 0;
 
 	if (wait)
 		poll(&readable, 1, -1);
-	if (read(p->event_fd, &count, sizeof(count)) != sizeof(count))
+	if (eventfd_take(p->event_fd))
 		return 0;
 	list_init(&finished);
 	pthread_mutex_lock(&p->lock);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DOC: eventfds that somebody else has too
+ * DOC: eventfds: counters that wake who waits for them
  *
  * Flags like O_NONBLOCK belong to the open file, not to the descriptor: a
  * program that was sent an eventfd of ours can clear them, and read() of a

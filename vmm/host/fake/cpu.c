@@ -11,8 +11,8 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
-#include <unistd.h>
 
+#include "vmm/base/eventfd.h"
 #include "vmm/host/fake/vm.h"
 
 /* One decoded instruction. */
@@ -27,11 +27,7 @@ typedef bool (*insn_fn)(struct fake_vcpu *v, const struct insn *i);
 
 void fake_wake(struct fake_vcpu *v)
 {
-	uint64_t one = 1;
-
-	/* EAGAIN: the counter is full, so the waiter wakes up anyway. */
-	if (write(v->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_add(v->wake_fd, false);
 }
 
 void fake_vcpu_kick(struct host_vcpu *vcpu)
@@ -118,17 +114,18 @@ static bool wait_for_event(struct fake_vcpu *v)
 		{ .fd = v->wake_fd, .events = POLLIN },
 		{ .fd = vm->irqfd_epoll, .events = POLLIN },
 	};
-	uint64_t count;
+	int err = 0;
 
 	if (poll(p, 2, -1) < 0) {
 		/* A kick from the signal's handler is answered by this, too. */
 		atomic_store(&v->kicked, false);
 		return leave(v, HOST_INTERRUPTED);
 	}
-	if (p[0].revents && read(v->wake_fd, &count, sizeof(count)) < 0 &&
-	    errno != EAGAIN)
+	if (p[0].revents)
+		err = eventfd_take(v->wake_fd);
+	if (err && err != -EAGAIN)
 		return fatal(v, "wake-up eventfd broken, errno",
-			     (uint64_t)errno);
+			     (uint64_t)-err);
 	if (p[1].revents)
 		fake_irqfds_look(vm);
 	return true;

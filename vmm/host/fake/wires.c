@@ -11,11 +11,11 @@
  * finds out here.
  */
 #include <errno.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/base/eventfd.h"
 #include "vmm/host/fake/vm.h"
 
 void fake_raise(struct fake_vcpu *v, unsigned number)
@@ -95,12 +95,8 @@ void fake_route_clear(struct host_vm *host, uint32_t gsi)
 static void irqfd_fire(struct fake_vm *vm, const struct fake_irqfd *f)
 {
 	const struct fake_route *r = &vm->applied[f->gsi];
-	struct pollfd p = { .fd = f->fd, .events = POLLIN };
-	uint64_t count;
 
-	/* The descriptor may be a blocking one: never read it empty. */
-	if (poll(&p, 1, 0) != 1 ||
-	    read(f->fd, &count, sizeof(count)) != sizeof(count))
+	if (eventfd_take(f->fd))
 		return;
 	if (!r->used || !message_deliver(vm, &r->msg))
 		vm->dropped++;
