@@ -37,7 +37,6 @@
 #define CHUNK_BYTES KIB(64)
 /* edk2 2025.02 and 2026.08: "Synchronous Exception" with 120 MiB */
 #define UEFI_RAM_BYTES MIB(128)
-#define GZIP_MARK      "\x1f\x8b"
 #define KERNEL_MAX     MIB(256) /* five times Debian's */
 #define HEAD_BYTES     (FIRMWARE_ARM64_VOLUME + 64)
 
@@ -264,7 +263,8 @@ int arm64_recognise(struct platform *p, struct arch_payload *load,
 	int fd;
 
 	(void)p;
-	if (load->kernel_fd < 0 || !begins_with(load->kernel_fd, GZIP_MARK))
+	if (load->kernel_fd < 0 ||
+	    !begins_with(load->kernel_fd, ARM64_GZIP_MARK))
 		return 0;
 	fd = arm64_file_size(&bytes, load->kernel_fd, d);
 	if (!fd)

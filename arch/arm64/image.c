@@ -143,7 +143,7 @@ int image_recognise(struct image_packing *out, const uint8_t *head,
 {
 	if (!file_bytes)
 		return diag_fail(d, ENOEXEC, "is empty");
-	if (firmware_mark_at(head, head_len, 0, "\x1f\x8b", 2)) {
+	if (firmware_mark_at(head, head_len, 0, ARM64_GZIP_MARK, 2)) {
 		*out = (struct image_packing){ UNPACK_GZIP, 0, file_bytes };
 		return 0;
 	}

@@ -18,6 +18,9 @@
 /* Bytes of the file's head that image_recognise() wants to see. */
 #define ARM64_HEAD_BYTES 1024
 
+/* The first two bytes of what gzip has packed (RFC 1952 sec. 2.3.1) */
+#define ARM64_GZIP_MARK "\x1f\x8b"
+
 /* Documentation/arch/arm64/booting.rst, "Call the kernel image" */
 #define ARM64_IMAGE_HEADER_BYTES 64
 

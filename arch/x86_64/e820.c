@@ -60,13 +60,15 @@ static void add_ram(struct x86_e820 *map, const struct plat_range *ram)
 
 void x86_e820_init(struct x86_e820 *map, const struct platform *p)
 {
-	const struct plat_range *ecam = &p->pci.segment[0].ecam;
-	uint64_t all = ecam->size_bytes + MIB(p->pci.segment_count - 1);
+	const struct plat_segment *s = p->pci.segment;
+	unsigned n = p->pci.segment_count;
 
 	map->count = 0;
 	for (unsigned i = 0; i < p->ram_count; i++)
 		add_ram(map, &p->ram[i]);
-	/* Those of further segments follow. */
-	if (p->pci.segment_count && ecam->size_bytes)
-		add(map, ecam->base, ecam->base + all, X86_E820_RESERVED);
+	/* ECAM of one segment follows that of the one before. */
+	if (n && s[0].ecam.size_bytes)
+		add(map, s[0].ecam.base,
+		    s[n - 1].ecam.base + s[n - 1].ecam.size_bytes,
+		    X86_E820_RESERVED);
 }

@@ -285,12 +285,17 @@ static uint8_t read_byte(void *opaque, uint64_t offset)
 	return offset < f->store_bytes ? f->store[offset] : ERASED;
 }
 
+static bool is_content(const struct flash *f, uint64_t offset)
+{
+	return f->view == VIEW_ARRAY && offset < f->store_bytes;
+}
+
 /* For hypervisors that cannot, registers go on. */
 static bool flash_show(void *opaque, uint64_t offset)
 {
 	struct flash *f = to_flash(opaque);
 
-	return f->view == VIEW_ARRAY && offset < f->store_bytes &&
+	return is_content(f, offset) &&
 	       !overlay_show(f->dev.env->overlays, &f->overlay);
 }
 
@@ -308,9 +313,8 @@ static uint64_t flash_read(void *opaque, uint64_t offset, unsigned size)
 {
 	struct flash *f = to_flash(opaque);
 
-	if (f->view == VIEW_ARRAY && offset < f->store_bytes &&
-	    ++f->reads == READS_TO_SHOW)
-		flash_show(f, offset);
+	if (is_content(f, offset) && ++f->reads == READS_TO_SHOW)
+		overlay_show(f->dev.env->overlays, &f->overlay);
 	return fixed_read_bytes(opaque, offset, size, read_byte);
 }
 

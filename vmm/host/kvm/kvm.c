@@ -367,7 +367,7 @@ static int ram_unmap(struct host_vm *base, gpa_t gpa, struct diag *d)
 	return err;
 }
 
-static int dirty_switch(struct kvm_vm *vm, bool on, struct diag *d)
+static int switch_locked(struct kvm_vm *vm, bool on, struct diag *d)
 {
 	int err;
 
@@ -389,26 +389,25 @@ static int dirty_switch(struct kvm_vm *vm, bool on, struct diag *d)
 	return 0;
 }
 
-static int dirty_start(struct host_vm *base, struct diag *d)
+static int dirty_switch(struct host_vm *base, bool on, struct diag *d)
 {
 	struct kvm_vm *vm = kvm_vm_of(base);
 	int err;
 
 	pthread_mutex_lock(&vm->slot_lock);
-	err = dirty_switch(vm, true, d);
+	err = switch_locked(vm, on, d);
 	pthread_mutex_unlock(&vm->slot_lock);
 	return err;
 }
 
+static int dirty_start(struct host_vm *base, struct diag *d)
+{
+	return dirty_switch(base, true, d);
+}
+
 static int dirty_stop(struct host_vm *base, struct diag *d)
 {
-	struct kvm_vm *vm = kvm_vm_of(base);
-	int err;
-
-	pthread_mutex_lock(&vm->slot_lock);
-	err = dirty_switch(vm, false, d);
-	pthread_mutex_unlock(&vm->slot_lock);
-	return err;
+	return dirty_switch(base, false, d);
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): KVM writes to it */
