@@ -69,12 +69,11 @@ VMMS = {"epyc": epyc_vmms(), "arm": arm_vmms()}
 def prepare(name):
     """Shell: a disk for each VMM, which tells GRUB what to start."""
     console = {"epyc": "ttyS0", "arm": "ttyAMA0"}[name]
-    words = shlex.quote(esp.words_sector(console, WORDS).decode())
     return "\n".join([
         PREPARE[name], server.HEARTBEAT, "cp /guest/vars /tmp/qemu.vars",
         *(f"cp /guest/esp /tmp/{vmm}.disk\n"
-          f"printf %s {words} | dd of=/tmp/{vmm}.disk conv=notrunc "
-          f"seek={esp.WORDS_LBA} 2>/dev/null" for vmm in ("spandrel", "qemu"))])
+          + esp.write_words(f"/tmp/{vmm}.disk", console, WORDS)
+          for vmm in ("spandrel", "qemu"))])
 
 
 def files(name):

@@ -13,6 +13,7 @@ start another program of the system partition.
 """
 
 import os
+import shlex
 import shutil
 import struct
 import subprocess
@@ -64,6 +65,13 @@ def words_sector(console, words, program=None):
     if len(text) >= SECTOR:
         raise ValueError("too many words for a sector")
     return text.ljust(SECTOR - 1) + b"\n"
+
+
+def write_words(disk, console, words, program=None):
+    """Shell: change them on a disk."""
+    text = shlex.quote(words_sector(console, words, program).decode())
+    return (f"printf %s {text} | dd of={disk} seek={WORDS_LBA} conv=notrunc "
+            "2>/dev/null")
 
 
 def _protective_mbr(sectors):

@@ -405,6 +405,21 @@ START_TEST(test_event_devices)
 }
 END_TEST
 
+/* Ends of windows, lower and upper, in this order and no more */
+static void expect_windows(const struct tool *tool, const char *const *ends,
+			   size_t count)
+{
+	const char *at = tool->said;
+
+	for (size_t i = 0; i < count; i++) {
+		at = strstr(at, i % 2 ? "Maximum" : "Minimum");
+		ck_assert_msg(at != NULL, "window %zu in %s", i / 2,
+			      tool->said);
+		ck_assert_mem_eq(strchr(at, ':'), ends[i], strlen(ends[i]));
+	}
+	ck_assert_ptr_null(strstr(at, "Minimum"));
+}
+
 /* The host bridge's windows, as ACPICA reads them */
 static const char *const windows[] = {
 	": 0000",
@@ -423,7 +438,6 @@ START_TEST(test_windows)
 {
 	struct machine m;
 	struct tool tool;
-	const char *at;
 
 	machine_make(&m, sample_named("x86-8x2"));
 	tool_open(&tool);
@@ -431,14 +445,7 @@ START_TEST(test_windows)
 		   table_by_sig(&m.t, "DSDT")->size_bytes);
 	tool_run(&tool, "acpiexec -b 'resources \\_SB.PCI0' t.aml | "
 			"grep -E 'Address M|ACPI (Err|Warn)'");
-	at = tool.said;
-	for (unsigned i = 0; i < ARRAY_SIZE(windows); i++) {
-		at = strstr(at, i % 2 ? "Maximum" : "Minimum");
-		ck_assert_msg(at != NULL, "window %u in %s", i / 2, tool.said);
-		ck_assert_mem_eq(strchr(at, ':'), windows[i],
-				 strlen(windows[i]));
-	}
-	ck_assert_ptr_null(strstr(at, "Minimum"));
+	expect_windows(&tool, windows, ARRAY_SIZE(windows));
 	ck_assert_ptr_null(strstr(tool.said, "ACPI "));
 	tool_close(&tool);
 	machine_free(&m);
@@ -468,7 +475,6 @@ START_TEST(test_segments)
 	struct machine m;
 	struct tool tool;
 	char line[256];
-	const char *at;
 
 	machine_make(&m, sample_named("x86-segments"));
 	tool_open(&tool);
@@ -484,14 +490,7 @@ START_TEST(test_segments)
 	}
 	tool_run(&tool, "acpiexec -b 'resources \\_SB.PC01' t.aml | "
 			"grep -E 'Address M|ACPI (Err|Warn)'");
-	at = tool.said;
-	for (unsigned i = 0; i < ARRAY_SIZE(segment_windows); i++) {
-		at = strstr(at, i % 2 ? "Maximum" : "Minimum");
-		ck_assert_msg(at != NULL, "window %u in %s", i / 2, tool.said);
-		ck_assert_mem_eq(strchr(at, ':'), segment_windows[i],
-				 strlen(segment_windows[i]));
-	}
-	ck_assert_ptr_null(strstr(at, "Minimum"));
+	expect_windows(&tool, segment_windows, ARRAY_SIZE(segment_windows));
 	/* All ECAM is claimed. */
 	tool_run(&tool, "acpiexec -b 'resources \\_SB.MBRD' t.aml | "
 			"grep -E 'Address :'");

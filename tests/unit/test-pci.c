@@ -697,21 +697,27 @@ END_TEST
 
 /* ---- q35 --------------------------------------------------------------- */
 
-static void q35_setup(void)
+/* A host bridge of a PC, and devices; ECAM by the tables or, 0, only by it */
+static void q35_host(uint64_t ecam_bytes)
 {
 	struct diag d = DIAG_INIT;
 
-	memset(&bed, 0, sizeof(bed));
-	bed_open(&bed, TRANSPORT_PCI, true);
 	device_free(bed.host);
 	bed.platform.q35 = true;
-	bed.platform.pci.segment[0].ecam.size_bytes = 0;
+	bed.platform.pci.segment[0].ecam.size_bytes = ecam_bytes;
 	ck_assert_int_eq(device_new(&bed.host, &pci_host_class, "__pci", NULL,
 				    &bed.env, NULL, &d),
 			 0);
 	bed.env.pci[0] = pci_host_root(bed.host);
 	dev = bed_add(&bed, "virtio-rng");
 	dev2 = bed_add(&bed, "pvpanic");
+}
+
+static void q35_setup(void)
+{
+	memset(&bed, 0, sizeof(bed));
+	bed_open(&bed, TRANSPORT_PCI, true);
+	q35_host(0);
 }
 
 static uint64_t port_get(unsigned slot, unsigned reg, unsigned size)
@@ -809,18 +815,9 @@ END_TEST
 /* Where tables say that ECAM is, it is wherever the guest puts it as well. */
 START_TEST(q35_ecam_of_tables)
 {
-	struct diag d = DIAG_INIT;
-
 	device_free(dev2);
 	device_free(dev);
-	device_free(bed.host);
-	bed.platform.pci.segment[0].ecam.size_bytes = MIB(1);
-	ck_assert_int_eq(device_new(&bed.host, &pci_host_class, "__pci", NULL,
-				    &bed.env, NULL, &d),
-			 0);
-	bed.env.pci[0] = pci_host_root(bed.host);
-	dev = bed_add(&bed, "virtio-rng");
-	dev2 = bed_add(&bed, "pvpanic");
+	q35_host(MIB(1));
 	ck_assert_uint_eq(ecam_id(BED_ECAM), 0x29c08086);
 	ck_assert_uint_eq(ecam_id(0xb0000000), UINT32_MAX);
 	port_put(0, 0x60, 0xb0000001);

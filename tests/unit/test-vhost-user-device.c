@@ -54,20 +54,24 @@ static struct world *world;
 static char dir[32], path[64];
 static pid_t child;
 
+/* Is @what in the name of what is open as @fd? */
+static bool is_open(int fd, const char *what)
+{
+	char link[32], name[64];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, name, sizeof(name) - 1);
+	name[MAX(len, 0)] = '\0';
+	return strstr(name, what) != NULL;
+}
+
 /* Those of the front end with them: flags are those of the open file. */
 static void clear_flags(void)
 {
-	char link[32], what[32];
-
-	for (int fd = 3; fd < 256; fd++) {
-		ssize_t n;
-
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		n = readlink(link, what, sizeof(what) - 1);
-		what[MAX(n, 0)] = 0;
-		if (strstr(what, "eventfd"))
+	for (int fd = 3; fd < 256; fd++)
+		if (is_open(fd, "eventfd"))
 			CHECK(!fcntl(fd, F_SETFL, 0));
-	}
 }
 
 static void toy_notify(struct virtio_device *vd, unsigned queue)
@@ -223,16 +227,7 @@ static void teardown(void)
 
 static void bed_shared(int transport)
 {
-	const struct ram_options shared = { .shared = true };
-
-	bed_open(&bed, transport ? TRANSPORT_MMIO : TRANSPORT_PCI, true);
-	ram_release(&bed.ram);
-	ck_assert_int_eq(
-		ram_add(&bed.ram, GPA(BED_RAM_A), BED_RAM_SZ, &shared, NULL),
-		0);
-	ck_assert_int_eq(
-		ram_add(&bed.ram, GPA(BED_RAM_B), BED_RAM_SZ, &shared, NULL),
-		0);
+	bed_open_shared(&bed, transport ? TRANSPORT_MMIO : TRANSPORT_PCI);
 	bed.item = &item;
 }
 
@@ -583,17 +578,9 @@ END_TEST
 /* The memory of requests in flight, which is nobody's secret. */
 static int inflight_fd(void)
 {
-	char link[32], name[64];
-
-	for (int fd = 3; fd < 1024; fd++) {
-		ssize_t len;
-
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		len = readlink(link, name, sizeof(name) - 1);
-		name[MAX(len, 0)] = '\0';
-		if (strstr(name, "spandrel-inflight"))
+	for (int fd = 3; fd < 1024; fd++)
+		if (is_open(fd, "spandrel-inflight"))
 			return fd;
-	}
 	return -1;
 }
 

@@ -33,16 +33,7 @@ static char dir[32], image[64], path[64];
 
 static void begin(int transport, const char *cls, const void *item)
 {
-	const struct ram_options shared = { .shared = true };
-
-	bed_open(&bed, transport ? TRANSPORT_MMIO : TRANSPORT_PCI, true);
-	ram_release(&bed.ram);
-	ck_assert_int_eq(
-		ram_add(&bed.ram, GPA(BED_RAM_A), BED_RAM_SZ, &shared, NULL),
-		0);
-	ck_assert_int_eq(
-		ram_add(&bed.ram, GPA(BED_RAM_B), BED_RAM_SZ, &shared, NULL),
-		0);
+	bed_open_shared(&bed, transport ? TRANSPORT_MMIO : TRANSPORT_PCI);
 	bed.item = item;
 	dev = bed_add(&bed, cls);
 	drv_find(&drv, &bed, dev, transport ? 0 : 1);

@@ -267,6 +267,18 @@ static inline void bed_open(struct bed *b, enum transport_choice transport,
 	b->env.pci[0] = pci_host_root(b->host);
 }
 
+/* bed_open(), with RAM that other programs can map. */
+static inline void bed_open_shared(struct bed *b,
+				   enum transport_choice transport)
+{
+	const struct ram_options shared = { .shared = true };
+
+	bed_open(b, transport, true);
+	ram_release(&b->ram);
+	CHECK(!ram_add(&b->ram, GPA(BED_RAM_A), BED_RAM_SZ, &shared, NULL));
+	CHECK(!ram_add(&b->ram, GPA(BED_RAM_B), BED_RAM_SZ, &shared, NULL));
+}
+
 static inline void bed_close(struct bed *b)
 {
 	device_free(b->host);
